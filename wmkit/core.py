@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['KNOWN_SETTINGS', 'ALLOWED_SETTINGS', 'Settings', 'find_settings', 'settings', 'get_device', 'get_precision',
            'threads', 'seed_everything', 'rng_state', 'set_rng_state', 'write_text', 'to_plain', 'from_plain',
-           'write_json', 'read_json', 'atomic_folder', 'format_time', 'Progress', 'progress']
+           'write_json', 'read_json', 'atomic_folder', 'code_revision', 'format_time', 'Progress', 'progress']
 
-# %% ../nbs/00_core.ipynb #60f037e8
-import configparser, contextlib, json, math, os, random, re, shutil, sys, time
+# %% ../nbs/00_core.ipynb #fecb8a5c
+import configparser, contextlib, json, math, os, random, re, shutil, subprocess, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +196,16 @@ def atomic_folder(
         if dest.exists(): raise FileExistsError(f"{dest} was made by somebody else in the meantime")
         os.rename(temporary, dest)
     finally: shutil.rmtree(temporary, ignore_errors=True)
+
+# %% ../nbs/00_core.ipynb #01d405bf
+def code_revision(
+    folder=None  # a folder of the working tree; default: that of settings.ini
+) -> dict:
+    "`revision` (None outside git) and `dirty`: is anything changed or untracked?"
+    folder = Path(folder or settings().root)
+    def git(*args): return subprocess.run(["git", "-C", str(folder), *args], capture_output=True, text=True, check=True).stdout.strip()
+    try: return dict(revision=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain")))
+    except (OSError, subprocess.CalledProcessError): return dict(revision=None, dirty=None)
 
 # %% ../nbs/00_core.ipynb #8dae2f87
 def format_time(seconds:float) -> str:
