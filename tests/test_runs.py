@@ -1,0 +1,187 @@
+"""The launcher with real kernels and real signals. Every started kernel costs seconds: few starts, many checks on each."""
+import os, signal, subprocess, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from fastcore.nbio import mk_cell, new_nb, write_nb
+
+from wmkit.cli import main
+from wmkit.core import read_json
+from wmkit.runs import Run, list_runs, run_notebook
+
+PARAMETERS = """\
+steps = 20      # how many
+delay = 0.01    # seconds a step takes
+lr = 0.5
+fail = False"""
+
+# what a run notebook does, without torch: continue, loop, log, save, leave gently
+TRAIN = """\
+import time
+from wmkit.core import read_json, write_json
+from wmkit.runs import StopFlag, start_run
+run = start_run()
+state = run.checkpoints/"state.json"
+step, value = read_json(state) if state.exists() else (0, 1.)
+run.rewind(step)
+with StopFlag(run.folder) as stop:
+    while step < steps and not stop.requested:
+        step, value = step + 1, value*lr
+        run.log(step=step, value=value)
+        print(f"step {step}", flush=True)
+        if step % 5 == 0: write_json(state, (step, value))
+        if fail and step == 3: raise ValueError("diverged at step 3")
+        time.sleep(delay)
+write_json(state, (step, value))"""
+
+REPORT = "run.result(dict(step=step, value=value))"
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    "A working tree of its own with one run notebook."
+    (tmp_path/"settings.ini").write_text("[paths]\noutputs = outputs\n")
+    (tmp_path/"nbs/runs").mkdir(parents=True)
+    cells = [mk_cell(PARAMETERS, metadata=dict(tags=["parameters"])), mk_cell(TRAIN), mk_cell(REPORT)]
+    write_nb(new_nb(cells, meta=dict(kernelspec=dict(display_name="python3", language="python", name="python3"))), tmp_path/"nbs/runs/train.ipynb")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def launch(*args):
+    "`wmkit ...` as a process."
+    program = "import sys; from wmkit.cli import main; sys.exit(main())"
+    return subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition, what, seconds=60):
+    "Poll until `condition()` is true; its value."
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition(): return value
+        time.sleep(.05)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def started(name, steps=7):
+    "The run, once it has logged so many steps."
+    def ready(): return Path("outputs", name, "run.json").exists() and len(Run.open(name).metrics()) >= steps
+    wait_for(ready, f"{name} to train")
+    return Run.open(name)
+
+
+def record(steps, lr=.5):
+    "The metrics of a run that nobody interrupted."
+    return [dict(step=i, value=lr**i) for i in range(1, steps + 1)]
+
+
+def test_refused_before_anything_starts(house, capsys):
+    for params, message in ((dict(step=1), "no parameter 'step'; it has steps, delay, lr, fail"), (dict(steps="many"), "steps = 'many' is text"),
+                            (dict(steps=2.5), "is float, but its default 20 is int"), (dict(lr="1e-4"), "write 1.0e-4")):
+        with pytest.raises(ValueError) as refused: run_notebook("train", params)
+        assert message in str(refused.value)
+    assert not Path("outputs").exists()
+    Run.create("taken")
+    assert main(["run", "train", "--name", "taken"]) == 2
+    assert "--resume taken" in capsys.readouterr().err
+    assert sorted(f.name for f in Path("outputs/taken").iterdir()) == ["params.yaml", "run.json"]
+
+
+def create(_): return Run.create(notebook="train.ipynb").name
+
+
+def test_names_of_runs_that_begin_together(house):
+    with ProcessPoolExecutor(4) as pool: names = list(pool.map(create, range(20)))
+    assert len(set(names)) == 20
+    assert len(list_runs()) == 20
+
+
+def test_stop_gently_and_continue(house):
+    process = launch("run", "train", "--name", "gentle", "-p", "delay", "0.05", "-p", "steps", "60")
+    run = started("gentle")
+    assert run.status == "running"
+    assert main(["run", "--resume", "gentle"]) == 2  # still running
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "step 7\n" in output and "gentle stopped" in output
+    assert run.status == "stopped"
+    stopped_at = run.result()["step"]  # the cell after the loop ran
+    assert 7 <= stopped_at < 60 and read_json(run.checkpoints/"state.json")[0] == stopped_at
+
+    assert run_notebook(None, dict(steps=60), "gentle", resume=True) == 0
+    assert run.status == "done"
+    assert run.metrics() == record(60)
+    assert [s["status"] for s in run.info["sessions"]] == ["stopped", "done"]
+    assert run.result() == dict(step=60, value=.5**60)
+    assert (run.folder/"notebook.1.ipynb").exists()
+    assert f"step {stopped_at + 1}\n" in (run.folder/"log.txt").read_text()
+    assert main(["run", "--resume", "gentle"]) == 2  # done
+
+    import nbformat
+    from nbformat.sign import NotebookNotary
+    assert NotebookNotary().check_signature(nbformat.read(run.folder/"notebook.ipynb", as_version=4))
+
+
+def test_killed_kernel_and_continue(house):
+    process = launch("run", "train", "--name", "killed", "-p", "delay", "0.05", "-p", "steps", "40")
+    run = started("killed")
+    os.kill(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert run.status == "failed" and "kernel died" in run.info["error"]
+    assert run.result() == {}
+    rows = len(run.metrics())
+    saved = read_json(run.checkpoints/"state.json")[0]
+    assert 5 <= saved <= rows
+    with (run.folder/"metrics.jsonl").open("a") as f: f.write('{"step": 9')  # as a kill leaves it
+
+    assert run_notebook("train", None, "killed", resume=True) == 0
+    assert run.metrics() == record(40)
+    assert run.status == "done" and run.info["error"] is None
+
+
+def test_killed_launcher_then_two_signals(house):
+    process = launch("run", "train", "--name", "orphan", "-p", "delay", "0.05", "-p", "steps", "400")
+    run = started("orphan")
+    process.kill()
+    process.wait()
+    wait_for(lambda: not run.active, "the kernel to notice and to stop")
+    assert run.status == "interrupted"
+    stopped_at = run.result()["step"]  # it saved and reported nevertheless
+    assert stopped_at == read_json(run.checkpoints/"state.json")[0] < 400
+
+    process = launch("run", "--resume", "orphan")
+    started("orphan", stopped_at + 3)
+    kernel = int((run.folder/"kernel.pid").read_text())
+    os.kill(kernel, signal.SIGSTOP)  # a kernel that cannot answer
+    process.send_signal(signal.SIGINT)
+    wait_for((run.folder/"STOP").exists, "the first signal")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "second signal" in output
+    assert run.status == "interrupted" and not run.active
+
+
+def test_sweep_goes_on_after_a_failure(house, capsys):
+    Path("sweep.yaml").write_text("base:\n  steps: 6\ngrid:\n  lr: [0.5, 0.25]\n  fail: [false, true]\n")
+    # one of the four fails: with lr 0.25 there is nothing to fail at
+    path = house/"nbs/runs/train.ipynb"
+    path.write_text(path.read_text().replace("if fail and step == 3", "if fail and lr == 0.5 and step == 3"))
+    assert main(["sweep", "train", "-f", "sweep.yaml", "--name", "four"]) == 1
+    status = {run.name: run.status for run in list_runs()}
+    assert status == dict(four_000="done", four_001="failed", four_002="done", four_003="done")
+    capsys.readouterr()
+    assert main(["sweep", "train", "-f", "sweep.yaml", "--resume", "four"]) == 1  # nothing starts: done, and no --retry
+    assert capsys.readouterr().out == ""
+
+    assert main(["runs", "--compare", "four"]) == 0
+    header, *rows = capsys.readouterr().out.strip().split("\n")
+    assert header.split() == ["run", "status", "lr", "fail", "step", "value", "error"]
+    assert "four_001  failed" in rows[1] and "ValueError: diverged at step 3" in rows[1]
+    assert rows[3].split() == ["four_003", "done", "0.25", "True", "6", f"{.25**6:.5g}"]
+    assert "Traceback" in (Run.open("four_001").folder/"log.txt").read_text()
+    assert main(["runs"]) == 0
+    assert "diverged at step 3" in capsys.readouterr().out
