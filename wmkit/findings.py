@@ -201,6 +201,9 @@ def _repr_html_(self:Report):
     return (f'<div><p>{_badge(self.verdict)} <b>{html.escape(self.summary)}</b></p><table style="border-collapse:collapse">'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, self.findings))}</tbody></table></div>")
 
+@patch
+def _repr_html_(self:Finding): return f"<table><tbody>{_row(self)}</tbody></table>"
+
 # %% ../nbs/01_findings.ipynb #7ca99b0e
 @patch
 def save(self:Report, folder, name="doctor") -> Path:

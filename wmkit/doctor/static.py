@@ -76,7 +76,7 @@ def _draw_support(noise, step, queries, found):
     "Training's pairs of levels as dots, the sampler's queries as crosses."
     figure, axes = small_figure(3.6, 2.6)
     keep = slice(0, 3000)
-    axes.scatter(noise[:, :-1].flatten()[keep], noise[:, 1:].flatten()[keep], s=2, alpha=.25, color="#888", label="training")
+    axes.scatter(noise[:, :-1].flatten()[keep], noise[:, 1:].flatten()[keep], s=6, alpha=.3, color="#777", label="training")
     for good, colour, label in ((True, "#1e6e3a", "asked, trained"), (False, "#b3261e", "asked, never trained")):
         points = [q for q, share in zip(queries, found) if (share > 0) == good]
         if points: axes.scatter(*zip(*[(c, n) for c, n, _ in points]), marker="x", s=28, color=colour, label=label)
@@ -141,7 +141,7 @@ def check_gaussian_sampler(
     axes.plot(steps, [s for _, s in moments], "o-", label="sampler")
     axes.axhline(std, ls=":", color="#1e6e3a", label="data")
     axes.set_xscale("log", base=2)
-    axes.set(xlabel="steps K", ylabel="standard deviation", ylim=(0, None))
+    axes.set(xlabel="steps K", ylabel="standard deviation", ylim=(0, None), xticks=steps, xticklabels=steps)
     axes.legend(fontsize=7, frameon=False)
     return Finding("gaussian_sampler", ok_if(right and falls), s, f"{std:g} ± 5 %, mean {mean:g} ± 0.02", message, unit="std", n=40_000, evidence=figure)
 

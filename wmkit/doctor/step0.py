@@ -187,7 +187,7 @@ def check_param_coverage(
     share = sum(p.numel() for name, p in awake.named_parameters() if name in why)/max(1, sum(p.numel() for p in awake.parameters()))
     message = f"All {total} parameter tensors got a gradient and moved."
     if why: message = f"{len(why)} of {total} tensors ({share:.0%} of the weights) do not learn: " + "; ".join(f"{name}: {reason}" for name, reason in list(why.items())[:8])
-    if woken: message += f" (Tested on a copy in which {len(woken)} all-zero tensors were given small noise.)"
+    if woken: message += f" (Awake copy: {len(woken)} all-zero tensors hold small noise.)"
     return Finding("param_coverage", ok_if(total and not why), len(why), "exactly 0", message, unit="dead tensors", n=total)
 
 # %% ../../nbs/61_step0.ipynb #dfc478cc
@@ -207,5 +207,5 @@ def step0(
     found += examine("action_reach", run, inputs, names)
     found += [f for name in STEP0[3:5] for f in examine(name, run, inputs)]
     for f in found:
-        if woken: f.message += f" (On a copy in which {len(woken)} all-zero tensors were given small noise.)"
+        if woken: f.message += f" (Awake copy: {len(woken)} all-zero tensors hold small noise.)"
     return found + examine("param_coverage", model, loss)
