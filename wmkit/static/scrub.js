@@ -16,26 +16,27 @@ const style = `
 .wmkit-scrub * { box-sizing: border-box; }
 .wmkit-scrub:focus-visible, .wmkit-scrub:focus { border-color: var(--dream); box-shadow: 0 0 0 1px var(--dream); }
 .wmkit-scrub .title { font-weight: 600; margin-bottom: 8px; }
-.wmkit-scrub .lanes { display: flex; flex-wrap: wrap; gap: 12px; }
-.wmkit-scrub .lane { flex: 0 1 auto; min-width: 120px; max-width: 100%; }
+.wmkit-scrub .lanes { display: flex; gap: 12px; } .wmkit-scrub .lanes.many { flex-wrap: wrap; }
+.wmkit-scrub .lane { flex: 0 1 auto; min-width: 0; max-width: 100%; }
 .wmkit-scrub .head { display: flex; align-items: center; gap: 7px; height: 22px; margin-bottom: 4px; font-weight: 600; white-space: nowrap; }
 .wmkit-scrub .badge { font-size: 11px; font-weight: 600; line-height: 17px; padding: 0 8px; border-radius: 9px; color: #fff; background: var(--context); }
 .wmkit-scrub .dreaming .badge { background: var(--dream); }
-.wmkit-scrub .view { position: relative; border-radius: 4px; overflow: hidden; background: #000; box-shadow: 0 0 0 1px var(--line); }
+.wmkit-scrub .view { container-type: inline-size; position: relative; border-radius: 4px; overflow: hidden; background: #000; box-shadow: 0 0 0 1px var(--line); }
 .wmkit-scrub .dreaming .view { box-shadow: 0 0 0 2px var(--dream); }
 .wmkit-scrub canvas { display: block; width: 100%; image-rendering: pixelated; }
 .wmkit-scrub .action { position: absolute; inset: auto 0 0 0; display: flex; align-items: flex-end; justify-content: space-between; gap: 6px;
   padding: 26px 7px 7px; color: #fff; pointer-events: none; font-size: 11px; font-weight: 600; text-shadow: 0 1px 2px #000;
   background: linear-gradient(transparent, rgba(0, 0, 0, .62)); }
-.wmkit-scrub .keys { display: grid; grid-template-columns: repeat(3, 19px); gap: 3px; flex: none; }
+.wmkit-scrub .wasd { display: grid; grid-template-columns: repeat(3, 19px); gap: 3px; flex: none; }
 .wmkit-scrub .key, .wmkit-scrub .chip { border-radius: 4px; background: rgba(20, 22, 28, .55); border: 1px solid rgba(255, 255, 255, .3); color: rgba(255, 255, 255, .6); text-align: center; }
 .wmkit-scrub .key { height: 19px; line-height: 17px; }
 .wmkit-scrub .key.lit, .wmkit-scrub .chip.lit { background: #ffd24a; border-color: #ffd24a; color: #1c1500; text-shadow: none; }
 .wmkit-scrub .chips { display: flex; flex-wrap: wrap-reverse; justify-content: center; gap: 3px; flex: 1 1 0; min-width: 0; }
 .wmkit-scrub .chip { padding: 0 6px; line-height: 16px; }
 .wmkit-scrub .chip.dial { background: rgba(20, 22, 28, .72); color: #fff; }
-.wmkit-scrub .look { display: flex; align-items: flex-end; gap: 5px; flex: none; text-align: right; line-height: 1.25; }
-.wmkit-scrub .look svg { display: block; width: 41px; height: 41px; }
+.wmkit-scrub .look { display: flex; flex-direction: column; align-items: flex-end; gap: 4px; flex: none; text-align: right; line-height: 1.25; }
+.wmkit-scrub .look svg { display: block; width: 44px; height: 44px; }
+@container (max-width: 215px) { .wmkit-scrub .words, .wmkit-scrub .chip:not(.lit):not(.dial) { display: none; } }
 .wmkit-scrub .bar { display: flex; flex-wrap: wrap; align-items: center; gap: 3px; margin: 9px 0 7px; }
 .wmkit-scrub button { all: unset; box-sizing: border-box; width: 28px; height: 26px; display: grid; place-items: center; border-radius: 6px; cursor: pointer; color: var(--ink); }
 .wmkit-scrub button:hover { background: var(--line); }
@@ -49,12 +50,12 @@ const style = `
 .wmkit-scrub .name { display: flex; flex-direction: column; justify-content: center; min-width: 62px; max-width: 130px; font-size: 12px; line-height: 1.25; }
 .wmkit-scrub .name span { color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; } .wmkit-scrub .name b { font-weight: 650; }
 .wmkit-scrub .range { display: flex; flex-direction: column; justify-content: space-between; font-size: 10.5px; color: var(--soft); padding: 3px 0; }
-.wmkit-scrub .plot { height: 46px; border-top: 1px solid var(--line); }
-.wmkit-scrub .plot svg { display: block; width: 100%; height: 100%; overflow: visible; }
+.wmkit-scrub .plot { position: relative; height: 46px; border-top: 1px solid var(--line); }
+.wmkit-scrub .plot svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .wmkit-scrub .plot path { fill: none; stroke: var(--ink); stroke-width: 1.6; stroke-linecap: round; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
 .wmkit-scrub .span { display: flex; height: 18px; border-radius: 5px 5px 0 0; overflow: hidden; font-size: 11px; font-weight: 600; line-height: 18px; color: #fff; }
 .wmkit-scrub .span div { padding: 0 7px; overflow: hidden; white-space: nowrap; background: var(--context); } .wmkit-scrub .span .ahead { background: var(--dream); }
-.wmkit-scrub .over { grid-column: 2; position: absolute; inset: 0; pointer-events: none; }
+.wmkit-scrub .over { grid-column: 2 / 3; position: absolute; inset: 0; pointer-events: none; }
 .wmkit-scrub .past { position: absolute; inset: 18px auto 15px 0; background: color-mix(in srgb, var(--context) 15%, transparent); }
 .wmkit-scrub .border { position: absolute; inset: 0 auto 15px auto; width: 0; border-left: 2px dashed var(--dream); }
 .wmkit-scrub .cursor { position: absolute; inset: -3px auto 12px auto; width: 2px; margin-left: -1px; background: #e8590c; border-radius: 1px; }
@@ -114,7 +115,7 @@ function actionOverlay(parent, channels, rows) {
   const isButton = c => c.kind === "button", isLook = c => c.kind === "delta" && (c.name === "yaw" || c.name === "pitch");
   const degrees = c => (c.unit || "").startsWith("degree") ? "°" : "";
   if (channels.some(c => isButton(c) && wasd[c.name])) {
-    const keys = make("div", "keys", box);
+    const keys = make("div", "wasd", box);
     channels.forEach((c, column) => {
       if (!isButton(c) || !wasd[c.name]) return;
       const [letter, x, y] = wasd[c.name], key = make("div", "key", keys, letter);
@@ -131,17 +132,17 @@ function actionOverlay(parent, channels, rows) {
   });
   const yaw = channels.findIndex(c => isLook(c) && c.name === "yaw"), pitch = channels.findIndex(c => isLook(c) && c.name === "pitch");
   const look = yaw >= 0 || pitch >= 0 ? make("div", "look", box) : null;
-  const words = look && make("div", "", look), pad = look && make("div", "", look);
+  const words = look && make("div", "words", look), pad = look && make("div", "", look);
   const reach = look && Math.max(yaw >= 0 ? largest(yaw) : 0, pitch >= 0 ? largest(pitch) : 0);
 
   function drawLook(row) {
     const say = column => column < 0 ? "" : `${channels[column].name} ${row[column] > 0 ? "+" : ""}${(row[column] ?? 0).toFixed(1)}${degrees(channels[column])}`;
     words.innerText = [say(yaw), say(pitch)].filter(Boolean).join("\n");
     const x = 20 + 16 * (row[yaw] ?? 0) / reach, y = 20 + 16 * (row[pitch] ?? 0) / reach, still = Math.hypot(x - 20, y - 20) < 1;
-    const turn = Math.atan2(y - 20, x - 20), tip = side => `${x + 6 * Math.cos(turn + side * 2.6)},${y + 6 * Math.sin(turn + side * 2.6)}`;
-    pad.innerHTML = `<svg viewBox="0 0 40 40"><circle cx="20" cy="20" r="18.5" fill="rgba(20,22,28,.55)" stroke="rgba(255,255,255,.3)"/>` +
-      (still ? `<circle cx="20" cy="20" r="2" fill="#fff9"/>` : `<path d="M20 20L${x} ${y}" stroke="#ffd24a" stroke-width="3"/>` +
-      `<polygon points="${x},${y} ${tip(1)} ${tip(-1)}" fill="#ffd24a" stroke="#ffd24a" stroke-width="2"/>`) + `</svg>`;
+    const turn = Math.atan2(y - 20, x - 20), tip = side => `${x - 4.5 * Math.cos(turn + side * 0.7)},${y - 4.5 * Math.sin(turn + side * 0.7)}`;
+    pad.innerHTML = `<svg viewBox="0 0 40 40"><circle cx="20" cy="20" r="19" fill="rgba(20,22,28,.55)" stroke="rgba(255,255,255,.3)"/>` +
+      `<circle cx="20" cy="20" r="1.8" fill="#fffc"/>` + (still ? "" : `<path d="M20 20L${x} ${y}" stroke="#ffd24a" stroke-width="2.5"/>` +
+      `<polygon points="${x},${y} ${tip(1)} ${tip(-1)}" fill="#ffd24a" stroke="#ffd24a" stroke-width="1.5" stroke-linejoin="round"/>`) + `</svg>`;
   }
   return {
     box,
@@ -175,7 +176,7 @@ function drawStrip(parent, model, count, dreams) {
   make("div", "", strip);
   const span = make("div", "span", strip);
   make("div", "", strip);
-  const part = (name, length, text) => { if (length > 0) { make("div", name, span, text).style.width = share(length); } };
+  const part = (name, length, text) => { if (length > 0) { make("div", name, span, length > count / 8 ? text : "").style.width = share(length); } };
   if (dreams) { part("", context, "context"); part("ahead", count - context, "dream"); } else part("", count, "frames");
   const values = Object.entries(model.get("metrics")).map(([name, series]) => {
     const label = make("div", "name", strip), plot = make("div", "plot", strip), range = make("div", "range", strip);
@@ -190,7 +191,7 @@ function drawStrip(parent, model, count, dreams) {
   const axis = make("div", "axis", strip);
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find(size => count / size <= 9) || 10000;
   for (let i = 0; i < count; i += step) make("span", "", axis, i).style.left = share(i + 0.5);
-  const over = make("div", "over", strip);
+  const over = make("div", "over", strip); // its column of the grid is what the marks are placed in
   if (dreams && context > 0 && context < count) {
     make("div", "past", over).style.width = share(context);
     const border = make("div", "border", over);
@@ -198,7 +199,7 @@ function drawStrip(parent, model, count, dreams) {
   }
   const cursor = make("div", "cursor", over);
   return {
-    strip, axis, over,
+    strip,
     draw(frame) {
       cursor.style.left = share(frame + 0.5);
       for (const [now, series] of values) now.textContent = round(series[frame]);
@@ -225,7 +226,7 @@ function render({ model, el }) {
   make("style", "", root, style);
   if (model.get("title")) make("div", "title", root, model.get("title"));
 
-  const row = make("div", "lanes", root);
+  const row = make("div", lanes.length > 4 ? "lanes many" : "lanes", root);
   const views = lanes.map(lane => {
     const box = make("div", "lane", row), head = make("div", "head", box), view = make("div", "view", box);
     box.style.width = `${Math.round(layout.width * model.get("scale"))}px`;
@@ -257,15 +258,6 @@ function render({ model, el }) {
   const strip = drawStrip(root, model, count, dreams);
   el.append(root);
 
-  // the marks over the strip live in its middle column
-  const place = () => {
-    const inner = strip.axis.getBoundingClientRect(), outer = strip.strip.getBoundingClientRect();
-    strip.over.style.left = `${inner.left - outer.left}px`;
-    strip.over.style.right = `${outer.right - inner.right}px`;
-  };
-  const watcher = new ResizeObserver(place);
-  watcher.observe(strip.strip); watcher.observe(strip.axis);
-
   async function draw() {
     const at = frame, ahead = at - context;
     root.dataset.frame = at;
@@ -276,7 +268,7 @@ function render({ model, el }) {
       badge.textContent = ahead >= 0 ? "dream" : "context";
       box.classList.toggle("dreaming", ahead >= 0);
     });
-    counter.innerHTML = `<b>frame ${at}</b> <span>/ ${count - 1} · ${(at / model.get("fps")).toFixed(2)} s</span>` +
+    counter.innerHTML = `<b>frame ${at}</b> <span>/ ${count - 1} · ${(at / layout.fps).toFixed(2)} s</span>` +
       (dreams && ahead >= 0 ? ` <span class="ahead">· dream +${ahead + 1}</span>` : "");
     const pictures = await Promise.all(lanes.map((_, lane) => store.get(lane, at)));
     if (!alive || at !== frame) return;
@@ -359,7 +351,6 @@ function render({ model, el }) {
 
   return () => {
     alive = playing = false;
-    watcher.disconnect();
     for (const [name, act] of Object.entries(heard)) model.off(name, act);
     store.close();
   };

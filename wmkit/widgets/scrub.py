@@ -63,7 +63,7 @@ def pack_frames(
 ):
     "(bytes, layout): every picture of every lane, lane after lane; picture i lies at layout['offsets'][i:i+2]."
     count, _, height, width = next(iter(lanes.values())).shape
-    kind = dict(format="PNG") if height * width <= 32 * 32 else dict(format="JPEG", quality=90, subsampling=0)
+    kind = dict(format="PNG") if height * width <= 64 * 64 else dict(format="JPEG", quality=90, subsampling=0)
     block, offsets = io.BytesIO(), [0]
     for frames in lanes.values():
         for frame in frames:
@@ -126,8 +126,8 @@ def draw_lanes(
     for i, (name, view) in enumerate(views.items()):
         left = gap + i * (width + gap)
         image.paste(view, (left, top))
-        ahead = frame >= context
-        text, ink = (("context", _CONTEXT) if not ahead else (name, _DREAM)) if name.startswith("dream") else (name, _INK)
+        text, ink = name.replace("×", "x"), _INK  # the font has no ×
+        if name.startswith("dream"): text, ink = (text, _DREAM) if frame >= context else ("context", _CONTEXT)
         if labels: draw.text((left, top - 4), text, ink, font, anchor="ls")
         if labels and i == len(views) - 1 and width >= 128: draw.text((left + width, top - 4), f"{frame}/{count - 1}", _CONTEXT, font, anchor="rs")
     _draw_time(draw, gap, image.width - 2 * gap, top + height + 5, frame, count, context if any(n.startswith("dream") for n in lanes) else count)
@@ -159,13 +159,13 @@ class Scrubber(anywidget.AnyWidget):
     "Lanes of frames on one cursor; made by `scrub`. `frame` can be observed and set; `lanes` holds the frames that are shown."
     _esm = SCRIPT
     frames = traitlets.Bytes().tag(sync=True)    # every picture, one after the other
-    layout = traitlets.Dict().tag(sync=True)     # where each lies: see pack_frames
+    layout = traitlets.Dict().tag(sync=True)     # where each lies (see pack_frames), and the clip's own fps
     actions = traitlets.List().tag(sync=True)    # rows [t a]
     channels = traitlets.List().tag(sync=True)   # name, kind, unit of each column
     metrics = traitlets.Dict().tag(sync=True)    # name -> t values or None
     context = traitlets.Int(0).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
-    fps = traitlets.Float(8.75).tag(sync=True)
+    fps = traitlets.Float(8.75).tag(sync=True)   # speed of play
     loop = traitlets.Bool(True).tag(sync=True)
     scale = traitlets.Float(1.).tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
@@ -210,7 +210,7 @@ def scrub(
     if scale is not None and not scale > 0: raise ValueError(f"scale must be above 0, got {scale}")
     metrics, (rows, channels) = check_metrics(metrics, count), check_actions(actions, space, count)
     frames, layout = pack_frames(lanes)
-    shown = Scrubber(frames=frames, layout=layout, actions=rows, channels=channels, metrics=metrics, context=int(context),
+    shown = Scrubber(frames=frames, layout=layout | dict(fps=float(fps)), actions=rows, channels=channels, metrics=metrics, context=int(context),
                      fps=float(fps), scale=float(scale or max(1, round(256 / width))), title=title)
     shown.lanes = lanes
     return shown
@@ -298,13 +298,13 @@ def save_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        for size, skip, level in _plans(int(scale), levels, max_bytes):
+        for size, skip, level in _plans(int(scale), next(iter(lanes.values())).shape[3], levels, max_bytes):
             encode([draw_lanes(lanes, f, context, size, labels) for f in range(0, count, skip)], fps / skip, part, level)
             if max_bytes is None or part.stat().st_size <= max_bytes: return part.replace(path)
         raise ValueError(f"{path.name}: {part.stat().st_size} bytes at its smallest, the limit is {max_bytes}; give fewer frames or lanes")
     finally: part.unlink(missing_ok=True)
 
-def _plans(scale, levels, max_bytes): # (scale, every n-th frame, quality), best first
+def _plans(scale, width, levels, max_bytes): # (scale, every n-th frame, quality), best first
     if max_bytes is None: return [(scale, 1, levels[0])]
-    sizes = range(scale, 0, -1)
-    return [(scale, 1, level) for level in levels[:-1]] + [(size, 1, levels[-1]) for size in sizes] + [(1, skip, levels[-1]) for skip in (2, 4)]
+    sizes = [size for size in (*range(scale, 0, -1), 1/2, 1/4) if size * width >= 64] or [scale]
+    return [(scale, 1, level) for level in levels[:-1]] + [(size, 1, levels[-1]) for size in sizes] + [(sizes[-1], skip, levels[-1]) for skip in (2, 4)]
