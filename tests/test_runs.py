@@ -49,10 +49,18 @@ def house(tmp_path, monkeypatch):
     return tmp_path
 
 
-def launch(*args):
-    "`wmkit ...` as a process."
-    program = "import sys; from wmkit.cli import main; sys.exit(main())"
-    return subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture
+def launch():
+    "Start `wmkit ...` as a process; what a failing test leaves is killed, and its kernels then stop by themselves."
+    started = []
+    def launch(*args):
+        program = "import sys; from wmkit.cli import main; sys.exit(main())"
+        started.append(subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return started[-1]
+    yield launch
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition, what, seconds=60):
@@ -97,7 +105,7 @@ def test_names_of_runs_that_begin_together(house):
     assert len(list_runs()) == 20
 
 
-def test_stop_gently_and_continue(house):
+def test_stop_gently_and_continue(house, launch):
     process = launch("run", "train", "--name", "gentle", "-p", "delay", "0.05", "-p", "steps", "60")
     run = started("gentle")
     assert run.status == "running"
@@ -124,7 +132,7 @@ def test_stop_gently_and_continue(house):
     assert NotebookNotary().check_signature(nbformat.read(run.folder/"notebook.ipynb", as_version=4))
 
 
-def test_killed_kernel_and_continue(house):
+def test_killed_kernel_and_continue(house, launch):
     process = launch("run", "train", "--name", "killed", "-p", "delay", "0.05", "-p", "steps", "40")
     run = started("killed")
     os.kill(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
@@ -142,7 +150,7 @@ def test_killed_kernel_and_continue(house):
     assert run.status == "done" and run.info["error"] is None
 
 
-def test_killed_launcher_then_two_signals(house):
+def test_killed_launcher_then_two_signals(house, launch):
     process = launch("run", "train", "--name", "orphan", "-p", "delay", "0.05", "-p", "steps", "400")
     run = started("orphan")
     process.kill()
@@ -183,5 +191,9 @@ def test_sweep_goes_on_after_a_failure(house, capsys):
     assert "four_001  failed" in rows[1] and "ValueError: diverged at step 3" in rows[1]
     assert rows[3].split() == ["four_003", "done", "0.25", "True", "6", f"{.25**6:.5g}"]
     assert "Traceback" in (Run.open("four_001").folder/"log.txt").read_text()
+    Run.open("four_003").update(status="stopped")  # as after a signal to the sweep
+    assert main(["sweep", "--resume", "four", "--retry"]) == 1
+    sessions = {run.name: [s["status"] for s in run.info["sessions"]] for run in list_runs()}
+    assert sessions == dict(four_000=["done"], four_001=["failed", "failed"], four_002=["done"], four_003=["done", "done"])
     assert main(["runs"]) == 0
     assert "diverged at step 3" in capsys.readouterr().out

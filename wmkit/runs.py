@@ -58,7 +58,22 @@ class Run:
         inside = self.folder.resolve().parent == house.outputs.resolve()
         return house.checkpoints/self.name if inside else self.folder/"checkpoints"
 
-# %% ../nbs/03_runs.ipynb #3c245776
+# %% ../nbs/03_runs.ipynb #5e851c75
+def _new_folder(root, name, stem, what):
+    "Make `root/name`, or without a name a folder that begins with the time and `stem`; an existing name is refused."
+    if name is not None and not NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r}: use letters, digits and . _ + = - alone")
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}_{stem}"
+    root.mkdir(parents=True, exist_ok=True)
+    for i in itertools.count(1):
+        folder = root/(name or (stem if i == 1 else f"{stem}-{i}"))
+        try:
+            folder.mkdir()  # of two processes one succeeds
+            return folder
+        except FileExistsError:
+            if name is not None:
+                raise FileExistsError(f"{what} {name} exists already ({folder}); continue it with --resume {name}, or choose another name") from None
+
 @patch(cls_method=True)
 def create(cls:Run,
     name:str=None,    # default: <date>-<time>_<notebook>, with a suffix if that is taken
@@ -67,18 +82,8 @@ def create(cls:Run,
     notebook=None     # path of the notebook that will run
 ) -> Run:
     "Make a run's folder; a name that exists is refused (FileExistsError)."
-    root = Path(root or settings().outputs)
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}_{re.sub(r'[^A-Za-z0-9]+', '-', Path(notebook).stem) if notebook else 'run'}"
-    if name is not None and not NAME.fullmatch(name):
-        raise ValueError(f"run name {name!r}: use letters, digits and . _ + = - alone")
-    root.mkdir(parents=True, exist_ok=True)
-    for i in itertools.count(1):
-        folder = root/(name or (stem if i == 1 else f"{stem}-{i}"))
-        try: folder.mkdir()  # of two processes one succeeds
-        except FileExistsError:
-            if name is None: continue
-            raise FileExistsError(f"run {name} exists already ({folder}); continue it with --resume {name}, or choose another name") from None
-        break
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(notebook).stem) if notebook else "run"
+    folder = _new_folder(Path(root or settings().outputs), name, stem, "run")
     run = cls(folder)
     write_text(folder/"params.yaml", yaml.safe_dump(to_plain(params or {}), sort_keys=False, allow_unicode=True))
     write_json(folder/"run.json", dict(name=folder.name, notebook=str(notebook) if notebook else None, status="by hand",
@@ -99,20 +104,23 @@ def list_runs(root=None) -> list:
     found = [Run(f.parent) for f in Path(root or settings().outputs).glob("*/run.json")]
     return sorted(found, key=lambda run: (run.info["started"], run.name))
 
-# %% ../nbs/03_runs.ipynb #c2d141ba
+# %% ../nbs/03_runs.ipynb #9e216f9c
 @patch
 def metrics(self:Run) -> list:
     "The rows of metrics.jsonl; a row torn by a kill is left out."
     file = self.folder/"metrics.jsonl"
     if not file.exists(): return []
-    return [from_plain(json.loads(line)) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+    rows = []
+    for i, line in enumerate(file.read_text(encoding="utf-8").split("\n")[:-1]):
+        try: rows.append(from_plain(json.loads(line)))
+        except json.JSONDecodeError: raise ValueError(f"{file}: line {i + 1} is not JSON: {line[:60]!r}") from None
+    return rows
 
 @patch
 def log(self:Run, **metrics):
     "Append one row of numbers to metrics.jsonl, e.g. `run.log(step=10, loss=.3)`."
     if self._metrics is None:
-        whole = self.metrics()
-        self._rewrite(whole)  # drops a torn last row
+        self._rewrite(self.metrics())  # drops a torn last row
         self._metrics = (self.folder/"metrics.jsonl").open("a", encoding="utf-8")
     row = {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
     self._metrics.write(json.dumps(to_plain(row), allow_nan=False) + "\n")
@@ -151,14 +159,14 @@ def update(self:Run, **values):
     "Change fields of run.json."
     write_json(self.folder/"run.json", self.info | values)
 
-# %% ../nbs/03_runs.ipynb #84364ac6
+# %% ../nbs/03_runs.ipynb #e33dacf4
 @patch(as_prop=True)
 def active(self:Run):
     "Does a process of this run still live?"
     file = self.folder/"log.txt"
     if not file.exists(): return False
     with file.open("rb") as f:
-        try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try: fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError: return True
     return False
 
@@ -206,18 +214,18 @@ class StopFlag:
         self.signalled = self.signalled or caught
         return caught
 
-# %% ../nbs/03_runs.ipynb #0a341dbc
+# %% ../nbs/03_runs.ipynb #3ca298d6
 def _serve_launcher(run):
-    "In the kernel of a launched run: say who we are, turn SIGTERM and the launcher's death into the file STOP."
-    stop = run.folder/"STOP"
-    if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, lambda *_: stop.touch())
+    "In the kernel of a launched run: say who we are, survive SIGTERM between loops, stop when the launcher is gone."
+    # a handler, since children would inherit SIG_IGN
+    if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, lambda *_: None)
     write_text(run.folder/"kernel.pid", str(os.getpid()))
     launcher = int(os.environ["WMKIT_LAUNCHER"])
 
     def watch():
         while True:
             try: os.kill(launcher, 0)
-            except ProcessLookupError: return stop.touch()
+            except ProcessLookupError: return (run.folder/"STOP").touch()
             except PermissionError: pass
             time.sleep(1)
     threading.Thread(target=watch, daemon=True).start()
@@ -299,10 +307,10 @@ def parse_value(name, text:str, default):
         except ValueError: raise ValueError(f"parameter {name}: {text!r} is not {'a whole' if isinstance(default, int) else 'a'} number") from None
     return check_value(name, yaml.safe_load(text), default)
 
-# %% ../nbs/03_runs.ipynb #7ae67c45
+# %% ../nbs/03_runs.ipynb #06e4f982
 def _command(run, notebook):
     return [sys.executable, "-m", "papermill", str(notebook), str(run.folder/"notebook.ipynb"), "-f", str(run.folder/"params.yaml"),
-            "-k", "python3", "--cwd", str(Path(notebook).parent), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-",
+            "-k", "python3", "--cwd", str(settings().root), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-",
             "--log-level", "WARNING", "--start-timeout", "300"]
 
 class _Relay:
@@ -360,12 +368,20 @@ def _sign(notebook):
     try: NotebookNotary().sign(nbformat.read(notebook, as_version=4))
     except Exception as e: print(f"wmkit: {notebook} could not be signed, its widgets will not play: {e}", file=sys.stderr)
 
-# %% ../nbs/03_runs.ipynb #048c71fb
+# %% ../nbs/03_runs.ipynb #263ab243
+def _lock(run):
+    "log.txt, open for appending and locked; ValueError when another process of the run has it."
+    log = (run.folder/"log.txt").open("ab")
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return log
+        time.sleep(.05)  # somebody may just be asking whether the run is active
+    raise ValueError(f"run {run.name} is still running")
+
 def _execute(run, notebook) -> int:
     "Run papermill in `run`'s folder, bring run.json up to date; 0 when the notebook ran to its end."
-    log = (run.folder/"log.txt").open("ab")
-    try: fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError: raise ValueError(f"run {run.name} is still running") from None
+    log = _lock(run)
     for name in ("STOP", "kernel.pid"): (run.folder/name).unlink(missing_ok=True)
     sessions = run.info["sessions"]
     session = dict(started=now(), ended=None, argv=sys.argv, code=code_revision(), launcher=os.getpid())
@@ -435,21 +451,16 @@ def sweep_members(spec:dict) -> list:
     if same is not None: raise ValueError(f"sweep: two members are the same: {same}")
     return members
 
-# %% ../nbs/03_runs.ipynb #92d56fe5
+# %% ../nbs/03_runs.ipynb #8c683825
 def _create_sweep(notebook, spec, name):
     "Check every member, then write the queue."
     path, root = find_notebook(notebook), settings().root
     members = sweep_members(spec)
     for params in members: check_params(path, params)
-    if name is not None and not NAME.fullmatch(name): raise ValueError(f"sweep name {name!r}: use letters, digits and . _ + = - alone")
-    name = name or f"{datetime.now():%Y%m%d-%H%M%S}_sweep-{path.stem}"
-    folder = settings().outputs/name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try: folder.mkdir()
-    except FileExistsError: raise FileExistsError(f"{folder} exists already; continue a sweep with --resume {name}, or choose another name") from None
-    runs = [dict(name=f"{name}_{i:03d}", params=params) for i, params in enumerate(members)]
+    folder = _new_folder(settings().outputs, name, f"sweep-{path.stem}", "sweep")
+    runs = [dict(name=f"{folder.name}_{i:03d}", params=params) for i, params in enumerate(members)]
     write_json(folder/"sweep.json", dict(notebook=str(path.relative_to(root) if path.is_relative_to(root) else path), spec=spec, created=now(), runs=runs))
-    return name
+    return folder.name
 
 def read_sweep(name) -> dict:
     "The queue of a sweep: notebook, spec, and the name and parameters of each run."
@@ -489,7 +500,7 @@ def sweep(
             break
     return 1 if failed else 0
 
-# %% ../nbs/03_runs.ipynb #67845a5b
+# %% ../nbs/03_runs.ipynb #d10eff3f
 class Table(list):
     "A list of dicts that prints as columns and shows as HTML."
     def columns(self): return list(dict.fromkeys(k for row in self for k in row))
@@ -505,7 +516,7 @@ class Table(list):
         def line(tag, values): return "<tr>" + "".join(f"<{tag} style='text-align:left'>{html.escape(v)}</{tag}>" for v in values) + "</tr>"
         return "<table>" + line("th", self.columns()) + "".join(line("td", self._text(row)) for row in self) + "</table>"
 
-def _cell(value): return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+def _cell(value): return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value).split("\n")[0]
 
 # %% ../nbs/03_runs.ipynb #db325ee5
 def runs_table(root=None) -> Table:
