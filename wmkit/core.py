@@ -228,7 +228,7 @@ class Progress:
         self.values, self.start, self.printed, self.shown = {}, time.monotonic(), time.monotonic(), None
         self.tty = sys.stdout.isatty()
 
-# %% ../nbs/00_core.ipynb #7dcd7211
+# %% ../nbs/00_core.ipynb #46e67598
 from fastcore.basics import patch
 
 @patch
@@ -254,14 +254,14 @@ def update(self:Progress, n=1, **values):
     if now - self.printed >= wait or (self.total and self.done >= self.total): self.show()
 
 @patch
-def show(self:Progress):
-    "Print the line now."
-    if self.shown == self.done: return
-    last = bool(self.total) and self.done >= self.total
+def show(self:Progress, last=False):
+    "Print the line now; `last` ends the line that a terminal rewrites."
+    if self.shown == self.done and not (last and self.tty): return
+    last = last or (bool(self.total) and self.done >= self.total)
     print(f"\r\x1b[K{self.line()}" if self.tty else self.line(), end="" if self.tty and not last else "\n", flush=True)
     self.printed, self.shown = time.monotonic(), self.done
 
-# %% ../nbs/00_core.ipynb #846d48be
+# %% ../nbs/00_core.ipynb #b65ef6e9
 def progress(iterable, label="", total=None, unit="step", every=2.0):
     "Yield from `iterable` with a `Progress` that counts the items."
     if total is None and hasattr(iterable, "__len__"): total = len(iterable)
@@ -269,4 +269,4 @@ def progress(iterable, label="", total=None, unit="step", every=2.0):
     for item in iterable:
         yield item
         bar.update()
-    bar.show()
+    if bar.shown != bar.done or bar.done != total: bar.show(last=True)

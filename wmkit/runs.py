@@ -436,11 +436,15 @@ def run_notebook(
     root = settings().root
     return _execute(Run.create(run, params, notebook=path.relative_to(root) if path.is_relative_to(root) else path), path)
 
-# %% ../nbs/03_runs.ipynb #e9e45e8d
+# %% ../nbs/03_runs.ipynb #2e4e9ecc
 def sweep_members(spec:dict) -> list:
     "The parameters of each member of a sweep, `list` outermost, then `grid`, then `seeds`."
     unknown = set(spec) - {"base", "grid", "list", "seeds"}
     if unknown: raise ValueError(f"sweep: unknown key {', '.join(sorted(unknown))}; known: base, grid, list, seeds")
+    for key, kind in dict(base=dict, grid=dict, list=list, seeds=list).items():
+        if not isinstance(spec.get(key) or kind(), kind): raise ValueError(f"sweep: {key}: expected a {kind.__name__}, found {spec[key]!r}")
+    for one in spec.get("list") or []:
+        if not isinstance(one, dict): raise ValueError(f"sweep: list: {one!r} is not a set of `name: value`")
     grid, base = spec.get("grid") or {}, spec.get("base") or {}
     for name, values in grid.items():
         if not isinstance(values, list) or not values: raise ValueError(f"sweep: grid: {name}: {values!r} is not a list of values")
