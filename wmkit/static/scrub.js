@@ -33,6 +33,7 @@ const style = `
 .wmkit-scrub .key.lit, .wmkit-scrub .chip.lit { background: #ffd24a; border-color: #ffd24a; color: #1c1500; text-shadow: none; }
 .wmkit-scrub .chips { display: flex; flex-wrap: wrap-reverse; justify-content: center; gap: 3px; flex: 1 1 0; min-width: 0; }
 .wmkit-scrub .chip { padding: 0 6px; line-height: 16px; }
+.wmkit-scrub .lots .chip:not(.lit):not(.dial) { display: none; }
 .wmkit-scrub .chip.dial { background: rgba(20, 22, 28, .72); color: #fff; }
 .wmkit-scrub .look { display: flex; flex-direction: column; align-items: flex-end; gap: 4px; flex: none; text-align: right; line-height: 1.25; }
 .wmkit-scrub .look svg { display: block; width: 44px; height: 44px; }
@@ -113,7 +114,7 @@ function actionOverlay(parent, channels, rows) {
   const box = make("div", "action", parent), lit = [], dials = [];
   const largest = column => Math.max(1e-9, ...rows.map(row => Math.abs(row[column] ?? 0)));
   const isButton = c => c.kind === "button", isLook = c => c.kind === "delta" && (c.name === "yaw" || c.name === "pitch");
-  const degrees = c => (c.unit || "").startsWith("degree") ? "°" : "";
+  const degrees = c => (c.unit || "").startsWith("deg") ? "°" : "";
   if (channels.some(c => isButton(c) && wasd[c.name])) {
     const keys = make("div", "wasd", box);
     channels.forEach((c, column) => {
@@ -130,6 +131,7 @@ function actionOverlay(parent, channels, rows) {
     chip.dataset.channel = c.name;
     if (isButton(c)) lit.push([chip, column]); else dials.push([chip, c, column]);
   });
+  if (chips.children.length > 6) chips.classList.add("lots"); // then only those that are pressed
   const yaw = channels.findIndex(c => isLook(c) && c.name === "yaw"), pitch = channels.findIndex(c => isLook(c) && c.name === "pitch");
   const look = yaw >= 0 || pitch >= 0 ? make("div", "look", box) : null;
   const words = look && make("div", "words", look), pad = look && make("div", "", look);

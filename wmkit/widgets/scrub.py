@@ -7,7 +7,7 @@ __all__ = ['SCRIPT', 'to_uint8', 'make_lanes', 'pack_frames', 'check_metrics', '
            'Scrubber', 'scrub', 'scrub_html', 'save_video']
 
 # %% ../../nbs/70_scrub.ipynb #3ac19ac4
-import base64, io, json, math, os, uuid
+import base64, io, json, math, uuid
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
@@ -144,8 +144,7 @@ def _draw_time(draw, left, width, y, frame, count, context):
 def still_png(lanes:dict, context=0) -> bytes:
     "A small PNG of first, middle and last frame, one above the other."
     count, _, _, width = next(iter(lanes.values())).shape
-    middle = context if 0 < context < count - 1 and count > 2 else count // 2
-    rows = [draw_lanes(lanes, f, context, scale=max(1, 128 // width) if width <= 128 else 128 / width) for f in sorted({0, middle, count - 1})]
+    rows = [draw_lanes(lanes, f, context, scale=max(1, 128 // width) if width <= 128 else 128 / width) for f in sorted({0, count // 2, count - 1})]
     sheet = Image.new("RGB", (rows[0].width, sum(r.height for r in rows)), _PAPER)
     for i, row in enumerate(rows): sheet.paste(row, (0, i * row.height))
     block = io.BytesIO()
