@@ -104,7 +104,7 @@ def list_runs(root=None) -> list:
     found = [Run(f.parent) for f in Path(root or settings().outputs).glob("*/run.json")]
     return sorted(found, key=lambda run: (run.info["started"], run.name))
 
-# %% ../nbs/03_runs.ipynb #9e216f9c
+# %% ../nbs/03_runs.ipynb #261c75db
 @patch
 def metrics(self:Run) -> list:
     "The rows of metrics.jsonl; a row torn by a kill is left out."
@@ -133,11 +133,15 @@ def _rewrite(self:Run, rows):
     write_text(self.folder/"metrics.jsonl", "".join(json.dumps(to_plain(row)) + "\n" for row in rows))
 
 @patch
-def rewind(self:Run, step:int):
+def rewind(self:Run,
+    step:int,
+    **whose  # which rows are meant where a run trains several models, e.g. `model="dynamics"`
+):
     "Drop everything from the first row of a step after `step` on; the trainer calls it when it continues from that step's checkpoint."
     rows = self.metrics()
-    cut = next((i for i, row in enumerate(rows) if row.get("step", step) > step), len(rows))
-    self._rewrite(rows[:cut])
+    later = (i for i, row in enumerate(rows) if whose.items() <= row.items() and row.get("step", step) > step)
+    cut = next(later, None)
+    if cut is not None: self._rewrite(rows[:cut])
 
 # %% ../nbs/03_runs.ipynb #9c8055e8
 @patch
