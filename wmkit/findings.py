@@ -116,14 +116,18 @@ def check(row, when, catches, reference, causes=(), remedy=""):
 # %% ../nbs/01_findings.ipynb #ed025e85
 def skipped(name, why) -> Finding:
     "A finding that says that `name` was not measured, and why."
-    return Finding(name, "skip", None, CHECKS[name].catches if name in CHECKS else "", f"Not measured: {why}")
+    return Finding(name, "skip", None, CHECKS[name].catches if name in CHECKS else "", f"Not measured: {why}.")
 
-def examine(name, *args, **kwargs) -> list:
-    "Run the registered check; its findings as a list. An exception becomes a `fail` with value NaN and the exception's text."
-    try: found = CHECKS[name].function(*args, **kwargs)
+def examine(name,
+    run,     # () -> Finding or list of findings
+    **needs  # what `run` needs, by name; None means that it was not given
+) -> list:
+    "The findings of `run()`; `skip` where a need is None; an exception is a `fail` of value NaN with the exception's text."
+    if lacking := [need.replace("_", " ") for need, value in needs.items() if value is None]: return [skipped(name, f"no {' and no '.join(lacking)} given")]
+    try: found = run()
     except Exception as e:
         return [Finding(name, "fail", math.nan, "a check that runs", f"The check raised {type(e).__name__}: {e}",
-                        causes=["the model or the data does not have the form the check expects"], remedy=f"Call wmkit's check of {name} by hand for the whole traceback.")]
+                        causes=["the model or the data does not have the form the check expects"], remedy=f"Call check_{name} by hand for the whole traceback.")]
     return [found] if isinstance(found, Finding) else list(found)
 
 # %% ../nbs/01_findings.ipynb #5fc23d76

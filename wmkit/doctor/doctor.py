@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['robust_z', 'DoctorCallback', 'check_finite', 'check_loss_spike', 'check_grad_norm_spike', 'effect_verdict',
-           'check_skill_copy', 'check_action_effect', 'check_yaw_readback', 'show_share']
+           'check_skill_copy', 'check_action_effect', 'check_yaw_readback', 'show_share', 'signed', 'examine_formulas',
+           'examine_data', 'examine_model', 'look', 'preflight', 'CheckTable']
 
 # %% ../../nbs/69_doctor.ipynb #b71c4813
 import math, statistics
 from collections import deque
 from pathlib import Path
 import torch
+from . import static, step0
 from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
 
 # %% ../../nbs/69_doctor.ipynb #7f17e7bb
@@ -134,9 +136,8 @@ def check_grad_norm_spike(spikes, steps, longest, history): return _judge_spikes
 @patch
 def report(self:DoctorCallback) -> Report:
     "The three findings over all steps seen."
-    found = examine("finite", self.nonfinite, self.steps, self.history["loss"])
-    for name in self.watched: found += examine(f"{name}_spike", self.spikes[name], self.steps, self.longest[name], self.history[name])
-    return Report(found, "training")
+    seen = {name: (self.spikes[name], self.steps, self.longest[name], self.history[name]) for name in self.watched}
+    return Report([check_finite(self.nonfinite, self.steps, self.history["loss"]), check_loss_spike(*seen["loss"]), check_grad_norm_spike(*seen["grad_norm"])], "training")
 
 # %% ../../nbs/69_doctor.ipynb #ffea7c1d
 def effect_verdict(value, interval, floor) -> str:
@@ -210,3 +211,70 @@ def check_yaw_readback(
     return Finding("yaw_readback", verdict, dreamed, f">= {chance + .5*(real - chance):.2f} (real frames: {real:.2f})", f"{show_share(dreamed)} of the dreamed turns go the commanded way.", unit="of turns", n=n)
 
 def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
+
+# %% ../../nbs/69_doctor.ipynb #9bf96a8d
+def signed(frames):
+    "Frames uint8 or already in [-1, 1] as float in [-1, 1]."
+    return frames.float()/127.5 - 1 if frames.dtype == torch.uint8 else frames.float()
+
+def examine_formulas(schedule, sampler, steps, context_noise=0., target=None, add_noise=None, weight=None) -> list:
+    "Findings on the formulas alone: noise convention, training support, sampler, shortcut target."
+    generator = torch.Generator().manual_seed(0)
+    return [*examine("noise_convention", lambda: static.check_noise_convention(add_noise, weight), add_noise=add_noise),
+            *examine("tau_support", lambda: static.check_tau_support(*schedule(generator), static.sampler_queries(sampler, steps, context_noise)), schedule=schedule, sampler=sampler),
+            *examine("gaussian_sampler", lambda: static.check_gaussian_sampler(sampler), sampler=sampler),
+            *examine("two_half_steps", lambda: static.check_two_half_steps(target), shortcut_target=target)]
+
+def examine_data(tokenizer, frames=None, latents=None, lags=None, statistics=None) -> list:
+    "Findings on frames [b t 3 h w] in [-1, 1], their latents [b t n d], and the results of `wmkit.data.align`."
+    return [*examine("codec_roundtrip", lambda: static.check_codec_roundtrip(tokenizer.encode, tokenizer.decode, frames, getattr(tokenizer, "card", {}).get("psnr")), tokenizer=tokenizer, frames=frames),
+            *examine("latent_reality", lambda: static.check_latent_reality(latents), latents=latents),
+            *examine("action_lag_scan", lambda: static.check_action_lag_scan(lags), lag_scan=lags),
+            *examine("action_statistics", lambda: static.check_action_statistics(statistics), action_statistics=statistics)]
+
+def examine_model(dynamics, latents=None, actions=None, names=None, fresh=True) -> list:
+    "Findings on the model with inputs of the shapes of `latents` [b t n d] and `actions` [b t a]: save and load, and step 0."
+    if latents is None: return [skipped(name, "no latents, so the model's input shape is not known") for name, c in CHECKS.items() if c.when == "step 0" or name == "roundtrip_save"]
+    inputs = step0.random_inputs(*latents.shape[2:], actions.shape[-1], device=next(dynamics.parameters()).device)
+    return [*examine("roundtrip_save", lambda: static.check_roundtrip_save(dynamics, lambda m: step0.call_dynamics(m, inputs))), *step0.step0(dynamics, inputs, names=names, fresh=fresh)]
+
+# %% ../../nbs/69_doctor.ipynb #e8b099de
+@torch.no_grad()
+def look(clips, tokenizer=None, count=8):
+    "(frames [b t 3 h w] in [-1, 1] or None, latents [b t n d] or None, actions [b t a]) of `count` clips of a frame or latent store."
+    clip = clips.sample(count, torch.Generator().manual_seed(0))
+    if clip.data.ndim == 4: return None, clip.data.float(), clip.actions
+    frames = signed(clip.data)
+    return frames, tokenizer.encode(frames) if tokenizer else None, clip.actions
+
+def preflight(
+    dynamics,            # wmkit dynamics
+    tokenizer,           # wmkit tokenizer
+    schedule,            # (generator) -> (context noise, noise, step) that training tells about many targets
+    sampler,             # (predict, shape, steps, generator) -> latents
+    clips,               # frame or latent store with .sample(batch, generator)
+    steps:int,           # sampler's steps a frame
+    context_noise=0.,    # and the noise it gives the context
+    target=None,         # shortcut target: (predict, noisy, noise, step) -> clean-space target
+    add_noise=None, weight=None,      # the loss's noising and weight
+    lags=None, statistics=None,       # of wmkit.data.align, when they were computed
+    names=None,          # of the action channels
+    title="preflight"
+) -> Report:
+    "All static and step-0 checks. What is None is skipped, with the reason; an exception is a failure."
+    found = examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight)
+    try: frames, latents, actions = look(clips, tokenizer) if clips is not None else (None, None, None)
+    except Exception as e:
+        found.append(Finding("clips", "fail", math.nan, "clips that can be drawn and encoded", f"Drawing and encoding clips raised {type(e).__name__}: {e}"))
+        frames = latents = actions = None
+    return Report(found + examine_data(tokenizer, frames, latents, lags, statistics) + examine_model(dynamics, latents, actions, names), title)
+
+# %% ../../nbs/69_doctor.ipynb #b5c03736
+class CheckTable:
+    "All registered checks as a table, in the order of the catalogue."
+    rows = property(lambda self: sorted(CHECKS.values(), key=lambda c: (c.row, c.name)))
+    def _repr_markdown_(self):
+        lines = ["| row | check | when | catches | reference |", "|---|---|---|---|---|"]
+        return "\n".join(lines + [f"| {c.row} | `{c.name}` | {c.when} | {c.catches} | {c.reference} |" for c in self.rows])
+    def __str__(self): return "\n".join(f"{c.row:3} {c.name:22} {c.when:11} {c.catches} ({c.reference})" for c in self.rows)
+    __repr__ = __str__
