@@ -118,6 +118,7 @@ class Clips:
         if split not in [*splits, "all"]: raise ValueError(f"{self.folder} has no split {split!r}; it has {', '.join(splits)} (and all)")
         self.episodes = {e["index"]: e["length"] for e in store["episodes"] if split in ("all", e["split"])}
         self.files = {e["index"]: e["file"] for e in store["episodes"]}
+        self.splits = {e["index"]: e["split"] for e in store["episodes"]}
         self.split, self.length, self._handles = split, length, (None, {})
         self._starts(length)
 
