@@ -6,8 +6,8 @@
 __all__ = ['SCENARIOS', 'FREEDOOM2', 'FREEDOOM1', 'STATES', 'TICS', 'SEGMENTS', 'check_map', 'Game', 'Explorer', 'action_shares',
            'record']
 
-# %% ../../nbs/12_record.ipynb #81c2adb7
-import os
+# %% ../../nbs/12_record.ipynb #4771a8c4
+import contextlib, os, tempfile
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
@@ -56,7 +56,8 @@ class Game:
         game.set_seed(seed)
         game.set_episode_timeout(0)
         game.add_game_args("-nomonsters +sv_cheats 1 +con_midtime 0")  # con_midtime: centre messages stay for minutes otherwise
-        game.init()
+        self.folder = tempfile.TemporaryDirectory()
+        with contextlib.chdir(self.folder.name): game.init()  # the engine writes its files into the current folder
         game.send_game_command("god")
         game.advance_action(TICS)  # a player that has just appeared cannot move for half a second
 
@@ -77,7 +78,9 @@ def step(self:Game, action):
     self.game.make_action([*buttons, self.run], self.skip)
 
 @patch
-def close(self:Game): self.game.close()
+def close(self:Game):
+    self.game.close()
+    self.folder.cleanup()
 
 # %% ../../nbs/12_record.ipynb #41527891
 SEGMENTS = (  # weight, fewest and most frames, what is done
