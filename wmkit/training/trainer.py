@@ -7,7 +7,7 @@ __all__ = ['EVENTS', 'COUNTERS', 'Recipe', 'lr_at', 'make_ema', 'make_optimizer'
            'make_generators', 'Training', 'Result', 'train', 'LivePlot', 'in_kernel', 'draw_curves', 'probe',
            'steps_for_budget']
 
-# %% ../../nbs/81_trainer.ipynb #af022e67
+# %% ../../nbs/81_trainer.ipynb #340c9179
 import contextlib, copy, io, math, os, time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..checkpoints import best, latest, load_model, load_state, prune, require_s
 from ..core import Progress, get_device, get_precision, read_json, rng_state, seed_everything, set_rng_state
 from ..runs import StopFlag
 
-# %% ../../nbs/81_trainer.ipynb #e3e1c2aa
+# %% ../../nbs/81_trainer.ipynb #0d740e90
 @dataclass(frozen=True)
 class Recipe:
     "The numbers of one training."
@@ -43,7 +43,7 @@ class Recipe:
         if self.ema is not None and not 0 <= self.ema < 1: raise ValueError(f"ema must be in [0, 1) or None, got {self.ema!r}")
         if self.warmup < 0: raise ValueError(f"warmup must be 0 or more steps, got {self.warmup!r}")
 
-# %% ../../nbs/81_trainer.ipynb #4ebfb45e
+# %% ../../nbs/81_trainer.ipynb #91e736fa
 def lr_at(
     step:int,       # 0 is the first
     recipe:Recipe
@@ -53,7 +53,7 @@ def lr_at(
     if step < warmup: return recipe.lr*(step + 1)/warmup
     return recipe.lr*(recipe.steps - step)/(recipe.steps - warmup)
 
-# %% ../../nbs/81_trainer.ipynb #d61cc435
+# %% ../../nbs/81_trainer.ipynb #d4a86606
 def make_ema(
     model:nn.Module,  # copied
     decay:float       # the highest decay
@@ -62,7 +62,7 @@ def make_ema(
     def average(averaged, current, n): get_ema_multi_avg_fn(min(decay, (1 + int(n))/(10 + int(n))))(averaged, current, n)
     return AveragedModel(model, multi_avg_fn=average).float().eval()
 
-# %% ../../nbs/81_trainer.ipynb #44a8ac64
+# %% ../../nbs/81_trainer.ipynb #566a0bee
 def make_optimizer(model:nn.Module, recipe:Recipe) -> torch.optim.AdamW:
     "Fused AdamW over the parameters that want a gradient; weight decay where a parameter has two axes or more."
     wanted = [p for p in model.parameters() if p.requires_grad]
@@ -71,7 +71,7 @@ def make_optimizer(model:nn.Module, recipe:Recipe) -> torch.optim.AdamW:
               dict(params=[p for p in wanted if p.ndim < 2], weight_decay=0.)]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, fused=True)
 
-# %% ../../nbs/81_trainer.ipynb #3a1a4fac
+# %% ../../nbs/81_trainer.ipynb #5376929c
 def start_accelerator(
     precision="auto",  # auto, bf16 or fp32
     device="auto"      # auto, cpu, cuda or cuda:N; under torchrun each process takes its own
@@ -90,7 +90,7 @@ def start_accelerator(
         raise ValueError(f"started as {kind}: the trainer runs in one process or as DDP; start it with plain python or torchrun")
     return accelerator
 
-# %% ../../nbs/81_trainer.ipynb #3423e9e4
+# %% ../../nbs/81_trainer.ipynb #e7354fc4
 @contextlib.contextmanager
 def keep_rng():
     "Put the global generators back at the end of the block."
@@ -103,7 +103,7 @@ def make_generators(seed:int, rank:int, device) -> dict:
     first = 2*(seed + 7919*rank)  # processes draw different data; 7919 keeps near seeds apart
     return dict(data=torch.Generator().manual_seed(first), noise=torch.Generator(device).manual_seed(first + 1))
 
-# %% ../../nbs/81_trainer.ipynb #b7fc4af6
+# %% ../../nbs/81_trainer.ipynb #7d90e4ff
 @dataclass
 class Training:
     "One training under way; callbacks may read everything and set `stop`."
@@ -140,7 +140,7 @@ def main(self:Training) -> bool:
     "Is this the one process that writes?"
     return self.accelerator.is_main_process
 
-# %% ../../nbs/81_trainer.ipynb #d88d42e7
+# %% ../../nbs/81_trainer.ipynb #37c10c71
 EVENTS = ("on_start", "on_step", "on_evaluate", "on_end")
 
 @patch
@@ -165,7 +165,7 @@ def notify(self:Training, event:str):
         for c in self.callbacks:
             if hasattr(c, event): getattr(c, event)(self)
 
-# %% ../../nbs/81_trainer.ipynb #67b6b0e5
+# %% ../../nbs/81_trainer.ipynb #1f79fa06
 @patch
 def prepare(self:Training):
     "Bring model, average, optimizer and generators into being."
@@ -191,7 +191,7 @@ def release(self:Training):
     self.optimizer.zero_grad()
     self.wrapped = self.accelerator = None
 
-# %% ../../nbs/81_trainer.ipynb #50e02683
+# %% ../../nbs/81_trainer.ipynb #988e2ea0
 @patch
 def collect(self:Training, values:dict) -> dict:
     "`values` (numbers or tensors of one element) as floats, averaged over the processes; one synchronisation for all."
@@ -222,7 +222,7 @@ def advance(self:Training, stop=False):
     self.optimizer.zero_grad()
     return stop
 
-# %% ../../nbs/81_trainer.ipynb #403e0a8d
+# %% ../../nbs/81_trainer.ipynb #75a306cd
 @patch
 def apply(self:Training, lr:float):
     "Update weights and average."
@@ -252,7 +252,7 @@ def write(self:Training):
     self.history.append(self.row)
     if self.run and self.main: self.run.log(**self.row)
 
-# %% ../../nbs/81_trainer.ipynb #ce504b04
+# %% ../../nbs/81_trainer.ipynb #6d41cc6c
 @patch
 def measure(self:Training):
     "Call `evaluate(model)` in the process that writes and merge its numbers into `row`; returns whether they are the best so far."
@@ -274,7 +274,7 @@ def measure(self:Training):
     if better: self.best_value = values[metric]
     return better
 
-# %% ../../nbs/81_trainer.ipynb #199b58c1
+# %% ../../nbs/81_trainer.ipynb #01c82243
 COUNTERS = ("step", "skipped", "in_a_row", "best_value")
 
 @patch(as_prop=True)
@@ -303,7 +303,7 @@ def save(self:Training):
         prune(self.folder, self.keep_last, keep=[self.best_checkpoint()])
     self.accelerator.wait_for_everyone()
 
-# %% ../../nbs/81_trainer.ipynb #e5447884
+# %% ../../nbs/81_trainer.ipynb #828bfddd
 @patch
 def restore(self:Training):
     "Continue from the newest complete checkpoint of this run, or from the beginning; later rows of metrics.jsonl are dropped."
@@ -338,7 +338,7 @@ def load(self:Training, last:Path):
     for name, g in self.generators.items(): g.set_state(chance[name])
     for name in COUNTERS: setattr(self, name, state["counters"][name])
 
-# %% ../../nbs/81_trainer.ipynb #4134dcf7
+# %% ../../nbs/81_trainer.ipynb #b6c59a24
 @dataclass
 class Result:
     "What a training leaves behind."
@@ -361,7 +361,7 @@ def result(self:Training) -> Result:
     if last: self.sampler.card = read_json(last/"card.json")
     return Result(self.sampler.eval(), self.step, self.history, last, self.best_checkpoint(), self.stopped, self.skipped)
 
-# %% ../../nbs/81_trainer.ipynb #532841cd
+# %% ../../nbs/81_trainer.ipynb #be58daf1
 @patch
 def due(self:Training, every) -> bool:
     "Is the step just done the last, or one of every `every`?"
@@ -398,7 +398,7 @@ def fit(self:Training) -> Result:
         finally: self.release()
     return self.result()
 
-# %% ../../nbs/81_trainer.ipynb #0484e35d
+# %% ../../nbs/81_trainer.ipynb #8159b8ee
 @delegates(Recipe)
 def train(
     model:nn.Module,      # trained in place; needs `.config` when there is a run
@@ -421,7 +421,7 @@ def train(
     return Training(model, batches, loss, Recipe(steps, **recipe), run, name, evaluate, evaluate_every, save_every, keep_last,
                     best, tuple(callbacks), dict(card or {}), device).fit()
 
-# %% ../../nbs/81_trainer.ipynb #6a0776f5
+# %% ../../nbs/81_trainer.ipynb #db2ba521
 class LivePlot:
     "Callback: curves of the named values, updated in place in a notebook and saved as media/training_<name>.png at the end."
     def __init__(self,
@@ -448,7 +448,7 @@ class LivePlot:
         else: self.handle = display(picture, display_id=True)
         self.drawn = time.monotonic()
 
-# %% ../../nbs/81_trainer.ipynb #080c20b2
+# %% ../../nbs/81_trainer.ipynb #f0beaa3e
 def in_kernel() -> bool:
     "Does this run in a Jupyter kernel, which can replace a picture?"
     try: from IPython import get_ipython
@@ -460,7 +460,7 @@ def draw_curves(
     names,      # one panel each
     points=400  # about how many points a curve gets: means over equal stretches of steps
 ) -> bytes:
-    "A PNG; steps whose value is not finite are marked in red on the axis, never left out silently."
+    "A PNG; steps whose value is not finite are marked in red at the bottom and counted in the title."
     from matplotlib.figure import Figure
     figure = Figure(figsize=(5*len(names), 2.8), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
@@ -471,13 +471,13 @@ def draw_curves(
         x, y = ([sum(pair[k] for pair in c)/len(c) for c in chunks] for k in (0, 1))
         axis.plot(x, y, lw=1)
         bad = [s for s, v in rows if not math.isfinite(v)]
-        axis.plot(bad, [0]*len(bad), "r|", transform=axis.get_xaxis_transform(), clip_on=False)
+        for step in bad: axis.axvline(step, 0, .1, color="red", lw=1)
         axis.set(xlabel="step", title=name + (f" ({len(bad)} not finite)" if bad else ""))
     png = io.BytesIO()
     figure.savefig(png, dpi=80)
     return png.getvalue()
 
-# %% ../../nbs/81_trainer.ipynb #12f592ec
+# %% ../../nbs/81_trainer.ipynb #298ccc8c
 def probe(
     step,         # called without arguments
     seconds=3.0,  # how long to try, after `warm` calls
