@@ -272,7 +272,7 @@ def check_roundtrip_save(
     call    # (model) -> output tensor, e.g. lambda m: m(x)
 ):
     "Largest difference of the output after save and load into a fresh object: exactly 0."
-    mode, device = model.training, next(model.parameters()).device
+    mode, device = model.training, next(model.parameters(), torch.empty(0)).device
     try:
         before = call(model.eval())
         with tempfile.TemporaryDirectory() as folder:
