@@ -82,10 +82,10 @@ def close(self:Game):
     self.game.close()
     self.folder.cleanup()
 
-# %% ../../nbs/12_record.ipynb #41527891
+# %% ../../nbs/12_record.ipynb #53a8ca10
 SEGMENTS = (  # weight, fewest and most frames, what is done
-    (6, 3, 7, ""), (16, 8, 20, "forward"), (11, 6, 14, "back"), (10, 4, 10, "strafe"), (15, 4, 10, "yaw"), (5, 3, 5, "pitch"), (4, 5, 6, "jump"),
-    (14, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (5, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (2, 5, 8, "forward jump"))
+    (6, 3, 7, ""), (16, 8, 20, "forward"), (14, 6, 14, "back"), (10, 4, 10, "strafe"), (15, 4, 10, "yaw"), (5, 3, 5, "pitch"), (6, 5, 10, "jump"),
+    (14, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (5, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (4, 5, 10, "forward jump"))
 
 class Explorer:
     "Chooses an action from the state: a chain of segments."
@@ -119,7 +119,7 @@ def __call__(self:Explorer, state) -> np.ndarray:
     rng, pitch, use = self.rng, float(state[STATES.index("pitch")]), 0
     if self.stuck(state):
         use = int("forward" in self.parts)  # it may be a door
-        self.begin(("yaw",), rng.integers(5, 13), turn=rng.choice([-1, 1])*rng.uniform(7, 18))
+        self.begin(("yaw",), rng.integers(5, 14), turn=rng.choice([-1, 1])*rng.uniform(4, 14))
     elif self.left == 0:
         if abs(pitch) > 6: self.begin(("horizon",), int(abs(pitch)//4) + 1)
         else: self.draw()
@@ -127,7 +127,7 @@ def __call__(self:Explorer, state) -> np.ndarray:
     for part in ("forward", "back"):
         if part in p: values[part] = 1
     if "strafe" in p: values["right" if self.side > 0 else "left"] = 1
-    if "jump" in p and self.age == 0: values["jump"] = 1
+    if "jump" in p and self.age % 5 == 0: values["jump"] = 1  # a jump lasts four frames
     wobble = rng.uniform(.7, 1.3, 2)  # a hand is not a motor
     if "yaw" in p: values["yaw"] = float(np.clip(self.turn*wobble[0], -20, 20))
     if "pitch" in p: values["pitch"] = float(np.clip(self.look*wobble[1], -10, 10))
