@@ -82,9 +82,9 @@ def close(self:Game):
     self.game.close()
     self.folder.cleanup()
 
-# %% ../../nbs/12_record.ipynb #53a8ca10
+# %% ../../nbs/12_record.ipynb #8a5adda2
 SEGMENTS = (  # weight, fewest and most frames, what is done
-    (6, 3, 7, ""), (16, 8, 20, "forward"), (14, 6, 14, "back"), (10, 4, 10, "strafe"), (15, 4, 10, "yaw"), (5, 3, 5, "pitch"), (6, 5, 10, "jump"),
+    (6, 3, 7, ""), (18, 8, 20, "forward"), (14, 6, 14, "back"), (10, 4, 10, "strafe"), (10, 4, 10, "yaw"), (5, 3, 5, "pitch"), (6, 5, 10, "jump"),
     (14, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (5, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (4, 5, 10, "forward jump"))
 
 class Explorer:
@@ -119,7 +119,7 @@ def __call__(self:Explorer, state) -> np.ndarray:
     rng, pitch, use = self.rng, float(state[STATES.index("pitch")]), 0
     if self.stuck(state):
         use = int("forward" in self.parts)  # it may be a door
-        self.begin(("yaw",), rng.integers(5, 14), turn=rng.choice([-1, 1])*rng.uniform(4, 14))
+        self.begin(("yaw",), rng.integers(5, 11), turn=rng.choice([-1, 1])*rng.uniform(6, 14))
     elif self.left == 0:
         if abs(pitch) > 6: self.begin(("horizon",), int(abs(pitch)//4) + 1)
         else: self.draw()
