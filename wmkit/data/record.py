@@ -82,14 +82,16 @@ def close(self:Game):
     self.game.close()
     self.folder.cleanup()
 
-# %% ../../nbs/12_record.ipynb #8a5adda2
+# %% ../../nbs/12_record.ipynb #8baf7b6e
 SEGMENTS = (  # weight, fewest and most frames, what is done
-    (6, 3, 7, ""), (18, 8, 20, "forward"), (14, 6, 14, "back"), (10, 4, 10, "strafe"), (10, 4, 10, "yaw"), (5, 3, 5, "pitch"), (6, 5, 10, "jump"),
-    (14, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (5, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (4, 5, 10, "forward jump"))
+    (8, 3, 7, ""), (18, 8, 20, "forward"), (18, 6, 14, "back"), (14, 4, 10, "strafe"), (26, 4, 10, "yaw"), (6, 3, 5, "pitch"), (7, 5, 10, "jump"),
+    (10, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (3, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (5, 5, 10, "forward jump"))
 
 class Explorer:
     "Chooses an action from the state: a chain of segments."
-    def __init__(self, rng): self.rng, self.left, self.age, self.parts, self.before = rng, 0, 0, (), None
+    def __init__(self, rng, run=True):
+        self.rng, self.blocked = rng, 18 if run else 9  # a free run covers some 60 units a frame, a walk 30
+        self.left, self.age, self.parts, self.before, self.again = 0, 0, (), None, False
 
     def begin(self, parts, frames, turn=None):
         "Start a segment; `turn` is its yaw in degrees a frame."
@@ -97,7 +99,7 @@ class Explorer:
         self.parts, self.left, self.age = parts, int(frames), 0
         slow = "forward" in parts or "back" in parts
         fast = rng.uniform(12, 20) if rng.random() < .2 and not slow else rng.uniform(2, 8 if slow else 12)
-        sides = rng.choice([-1, 1], 3)  # drawn always, so that every segment takes the same number of draws
+        sides = rng.choice([-1, 1], 3)
         self.turn, self.look, self.side = (sides[0]*fast if turn is None else turn), sides[1]*rng.uniform(1, 4), sides[2]
 
     def draw(self):
@@ -106,36 +108,46 @@ class Explorer:
         _, low, high, parts = SEGMENTS[self.rng.choice(len(SEGMENTS), p=weights/weights.sum())]
         self.begin(tuple(parts.split()), self.rng.integers(low, high + 1))
 
-# %% ../../nbs/12_record.ipynb #9b2562e3
+# %% ../../nbs/12_record.ipynb #5ee33274
 @patch
 def stuck(self:Explorer, state) -> bool:
-    "Is a walk in its third frame or later blocked? (Running covers some 60 units a frame, walking 30.)"
-    walking = any(p in self.parts for p in ("forward", "back", "strafe"))
-    return walking and self.age >= 3 and np.hypot(*(state[:2] - self.before[:2])) < 6
+    "Is a walk blocked, in its fourth frame or later (or slowed down along a wall)?"
+    walking = {"forward", "back", "strafe"} & set(self.parts) and "escape" not in self.parts
+    return bool(walking) and self.age >= 3 and np.hypot(*(state[:2] - self.before[:2])) < self.blocked
 
+@patch
+def choose(self:Explorer, state):
+    "Go on with the segment, or start another; returns whether to press `use`."
+    rng, pitch = self.rng, float(state[STATES.index("pitch")])
+    if self.stuck(state):
+        use = "forward" in self.parts  # it may be a door
+        self.begin(("forward" if "back" in self.parts else "back", "yaw", "escape"), rng.integers(6, 11), turn=rng.choice([-1, 1])*rng.uniform(6, 14))
+        self.again = rng.random() < .4
+        return use
+    if self.left == 0:
+        if abs(pitch) > 6: self.begin(("horizon",), int(abs(pitch)//4) + 1)
+        elif self.again: self.begin(("forward",), rng.integers(6, 16))
+        else: self.draw()
+        self.again = self.again and self.parts == ("horizon",)
+    return False
+
+# %% ../../nbs/12_record.ipynb #74524deb
 @patch
 def __call__(self:Explorer, state) -> np.ndarray:
     "The action [9] at a frame with `state` (named by `STATES`)."
-    rng, pitch, use = self.rng, float(state[STATES.index("pitch")]), 0
-    if self.stuck(state):
-        use = int("forward" in self.parts)  # it may be a door
-        self.begin(("yaw",), rng.integers(5, 11), turn=rng.choice([-1, 1])*rng.uniform(6, 14))
-    elif self.left == 0:
-        if abs(pitch) > 6: self.begin(("horizon",), int(abs(pitch)//4) + 1)
-        else: self.draw()
-    p, values = self.parts, dict(use=use)
+    values = dict(use=int(self.choose(state)))
+    p, wobble = self.parts, self.rng.uniform(.7, 1.3, 2)  # a hand is not a motor
     for part in ("forward", "back"):
         if part in p: values[part] = 1
     if "strafe" in p: values["right" if self.side > 0 else "left"] = 1
     if "jump" in p and self.age % 5 == 0: values["jump"] = 1  # a jump lasts four frames
-    wobble = rng.uniform(.7, 1.3, 2)  # a hand is not a motor
     if "yaw" in p: values["yaw"] = float(np.clip(self.turn*wobble[0], -20, 20))
     if "pitch" in p: values["pitch"] = float(np.clip(self.look*wobble[1], -10, 10))
-    if "horizon" in p: values["pitch"] = float(np.clip(-pitch, -4, 4))
+    if "horizon" in p: values["pitch"] = float(np.clip(-state[STATES.index("pitch")], -4, 4))
     self.left, self.age, self.before = self.left - 1, self.age + 1, state
     return DOOM.vector(**values)
 
-# %% ../../nbs/12_record.ipynb #c5399aff
+# %% ../../nbs/12_record.ipynb #ae7e1743
 def action_shares(
     actions,     # t a
     space=DOOM
@@ -150,7 +162,7 @@ def action_shares(
     alone = {f"{n} alone": float((g & (count == 1)).mean()) for n, g in groups.items()}
     return dict(none=float((count == 0).mean()), **alone, combined=float((count > 1).mean())) | {f"any {n}": float(g.mean()) for n, g in groups.items()}
 
-# %% ../../nbs/12_record.ipynb #9a66f12a
+# %% ../../nbs/12_record.ipynb #f989ead7
 def _episode_seed(seed, episode):
     "The engine's seed and the explorer's generator."
     sequence = np.random.SeedSequence([seed, episode])
@@ -159,7 +171,7 @@ def _episode_seed(seed, episode):
 def _play(writer, map_name, seed, episode, frames, skip, size, run, bar):
     "Play one episode into the writer."
     engine_seed, rng = _episode_seed(seed, episode)
-    game, explorer = Game(map_name, engine_seed, skip, size, run), Explorer(rng)
+    game, explorer = Game(map_name, engine_seed, skip, size, run), Explorer(rng, run)
     try:
         writer.start(map_name, seed=engine_seed)
         for t in range(frames):
@@ -175,7 +187,7 @@ def _play(writer, map_name, seed, episode, frames, skip, size, run, bar):
         writer.end()
     finally: game.close()
 
-# %% ../../nbs/12_record.ipynb #d34a01d3
+# %% ../../nbs/12_record.ipynb #7ae7637b
 def record(
     dest,                   # the dataset's folder
     episodes=30, frames=400,
