@@ -18,6 +18,8 @@ from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import read_json, settings
 from ..data.clips import Clips, to_float
 from . import static, step0
+from ..noise import add_noise
+from ..objectives.shortcut import shortcut_target
 from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
 
 # %% ../../nbs/69_doctor.ipynb #7f17e7bb
@@ -218,11 +220,11 @@ def check_yaw_readback(
 def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
 
 # %% ../../nbs/69_doctor.ipynb #9bf96a8d
-def examine_formulas(schedule, sampler, steps, context_noise=0., target=None, add_noise=None, weight=None) -> list:
+def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight=None) -> list:
     "Findings on the formulas alone: noise convention, training support, sampler, shortcut target."
     generator = torch.Generator().manual_seed(0)
     return [*examine("noise_convention", lambda: static.check_noise_convention(add_noise, weight), add_noise=add_noise),
-            *examine("tau_support", lambda: static.check_tau_support(*schedule(generator), static.sampler_queries(sampler, steps, context_noise)), schedule=schedule, sampler=sampler),
+            *examine("tau_support", lambda: static.check_tau_support(*static.told(schedule, generator), static.sampler_queries(sampler, steps, context_noise)), schedule=schedule, sampler=sampler),
             *examine("gaussian_sampler", lambda: static.check_gaussian_sampler(sampler), sampler=sampler),
             *examine("two_half_steps", lambda: static.check_two_half_steps(target), shortcut_target=target)]
 
@@ -251,13 +253,13 @@ def look(clips, tokenizer=None, count=8):
 def preflight(
     dynamics,            # wmkit dynamics
     tokenizer,           # wmkit tokenizer
-    schedule,            # (generator) -> (context noise, noise, step) that training tells about many targets
+    schedule,            # NoiseSchedule of the training
     sampler,             # (predict, shape, steps, generator) -> latents
-    clips,               # frame or latent store with .sample(batch, generator)
-    steps:int,           # sampler's steps a frame
+    clips,               # Clips of frames or of latents
+    steps:int,           # the sampler's steps a frame
     context_noise=0.,    # and the noise it gives the context
-    target=None,         # shortcut target: (predict, noisy, noise, step) -> clean-space target
-    add_noise=None, weight=None,      # the loss's noising and weight
+    target=shortcut_target,      # (predict, noisy, noise, step) -> clean-space target
+    add_noise=add_noise, weight=None,  # the loss's noising, and its weight (noise [n]) -> [n]
     lags=None, statistics=None,       # of wmkit.data.align, when they were computed
     title="preflight"
 ) -> Report:
