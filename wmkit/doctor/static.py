@@ -6,13 +6,14 @@
 __all__ = ['clean_end', 'check_noise_convention', 'sampler_queries', 'neighbours', 'told', 'check_tau_support',
            'gaussian_denoiser', 'sampler_moments', 'check_gaussian_sampler', 'half_step_problem', 'random_denoiser',
            'check_two_half_steps', 'roundtrip_psnr', 'check_codec_roundtrip', 'check_latent_reality',
-           'check_load_report', 'check_roundtrip_save', 'check_action_lag_scan']
+           'check_load_report', 'check_roundtrip_save', 'check_action_lag_scan', 'check_action_statistics']
 
 # %% ../../nbs/60_static.ipynb #ea42d161
 import math, tempfile
 from pathlib import Path
 import torch
 from ..checkpoints import load_model, save_model
+from ..data.align import latent_reality
 from ..findings import Finding, check, ok_if, small_figure
 from ..noise import expand
 
@@ -238,14 +239,12 @@ def check_codec_roundtrip(
 def check_latent_reality(
     latents  # [b t n d]: windows of different moments
 ):
-    "MSE of neighbouring frames over MSE of frames of different clips: < .9; mean near 0 and std near 1."
+    "MSE of neighbouring frames over that of random pairs, `wmkit.data.align.latent_reality`: < .9; mean near 0 and std near 1."
     if len(latents) < 2 or latents.shape[1] < 2: raise ValueError(f"latents must hold at least 2 clips of 2 frames, got {list(latents.shape)}")
-    z = latents.float()
-    near = (z[:, 1:] - z[:, :-1]).pow(2).mean()
-    far = torch.stack([(z[:, 1:] - z.roll(shift, 0)[:, :-1]).pow(2).mean() for shift in range(1, min(len(z), 5))]).mean()
-    ratio, mean, std = float(near/far) if far > 0 else math.nan, float(z.mean()), float(z.std())
+    z = latents.float().cpu()
+    ratio, mean, std = latent_reality(z), float(z.mean()), float(z.std())
     verdict = ok_if(0 < ratio < .9)
-    message = f"Neighbouring frames differ {ratio:.2f} times as much as frames of different clips; mean {mean:.2f}, std {std:.2f}."
+    message = f"Neighbouring frames differ {ratio:.2f} times as much as frames drawn at random; mean {mean:.2f}, std {std:.2f}."
     if verdict == "ok" and not (abs(mean) <= .5 and .5 <= std <= 2): verdict, message = "warn", message + " The latents are not of unit scale."
     return Finding("latent_reality", verdict, ratio, "between 0 and 0.9 (placeholders: 1)", message, n=len(z))
 
@@ -285,18 +284,45 @@ def check_roundtrip_save(
     return Finding("roundtrip_save", ok_if(value == 0), value, "exactly 0", f"Outputs before saving and after loading differ by at most {value:.3g}.")
 
 # %% ../../nbs/60_static.ipynb #144375a1
+def _draw_lags(scores, best):
+    "The score of each lag; green where it should be best, red where it is best and should not."
+    figure, axes = small_figure()
+    axes.bar(list(scores), list(scores.values()), color=["#1e6e3a" if lag == 0 else "#b3261e" if lag == best else "#aaa" for lag in scores])
+    axes.axhline(0, color="#888", lw=.8)
+    axes.set(xlabel="lag of the actions, rows", ylabel="held-out R²", xticks=list(scores))
+    return figure
+
 @check(12, "static", "actions shifted against the frames, or belonging to other frames", "ground truth",
        causes=["the source stores the action that led to the frame, not the one taken at it (or the reverse)", "frames were dropped without pooling the actions", "actions of another episode"],
        remedy="State the importer's convention (`at` or `led_to`) so that lag 0 is best; never shift anywhere else.")
 def check_action_lag_scan(
-    result:dict  # from `wmkit.data.align.lag_scan`
+    scan:dict,  # from `wmkit.data.align.lag_scan`
+    enough=1000 # pairs of frames from which on silence is suspicious
 ):
-    "The best lag must be 0; `skip` where the scan is not confident."
-    scores, best = result["scores"], result["best"]
-    figure, axes = small_figure()
-    axes.bar(list(scores), list(scores.values()), color=["#1e6e3a" if lag == 0 else "#b3261e" if lag == best else "#aaa" for lag in scores])
-    axes.set(xlabel="lag of the actions, frames", ylabel="score", xticks=list(scores))
-    if not result["confident"]:
-        return Finding("action_lag_scan", "skip", best, "lag 0", f"Not judged: {result.get('reason') or 'no lag stands out'}.", unit="frames", evidence=figure)
-    message = "Actions explain the frames best without a shift." if best == 0 else f"Actions explain the frames best when shifted by {best} frames."
-    return Finding("action_lag_scan", ok_if(best == 0), best, "lag 0", message, unit="frames", evidence=figure)
+    "The best lag must be 0; `skip` where the scan is not confident, `warn` where it had enough frames and no channel tells anything."
+    best, confident = scan["best"], scan["confident"]
+    deaf = scan["channel"] is None and scan["pairs"] >= enough
+    verdict = ok_if(best == 0) if confident else "warn" if deaf else "skip"
+    if confident: message = f"{scan['channel']} explains the motion best " + ("without a shift" if best == 0 else f"when it is shifted by {best} rows") + f" (in {scan['certainty']:.0%} of the resamplings)."
+    else: message = f"Not judged: {scan['reason']}."
+    return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan["pairs"], evidence=_draw_lags(scan["scores"], best))
+
+# %% ../../nbs/60_static.ipynb #d03be0b9
+@check(13, "static", "dummy actions: channels that never change, or hardly ever", "ground truth",
+       causes=["the recorder or importer does not fill these channels", "the player or policy never used them"],
+       remedy="Record play that uses them, or leave them out of the action space.")
+def check_action_statistics(
+    statistics:dict  # from `wmkit.data.align.action_statistics`
+):
+    "The least share of rows in which a channel is used: >= 1 %, and none constant; `fail` when all are constant or one is not finite."
+    channels, constant = statistics["channels"], statistics["constant"]
+    broken = [name for name, c in channels.items() if not math.isfinite(c["std"])]
+    rare = [name for name, c in channels.items() if name not in constant and not c["active"] >= .01]
+    message = f"{statistics['rows']} rows, nothing done in {statistics['none']:.0%}."
+    for names, what in ((broken, "not finite"), (constant, "never change"), (rare, "used in less than 1 %")): message += f" {what.capitalize()}: {', '.join(names)}." if names else ""
+    verdict = "fail" if broken or len(constant) == len(channels) else ok_if(not constant and not rare, "warn")
+    figure, axes = small_figure(3.6, .6 + .18*len(channels))
+    axes.barh(list(channels), [c["active"] for c in channels.values()], color=["#b3261e" if n in constant + broken else "#9a5b00" if n in rare else "#3366aa" for n in channels])
+    axes.set(xlabel="share of rows in which it is used")
+    used = math.nan if broken else min(0. if name in constant else c["active"] for name, c in channels.items())
+    return Finding("action_statistics", verdict, used, ">= 0.01 for every channel", message, unit="of rows", n=statistics["rows"], evidence=figure)
