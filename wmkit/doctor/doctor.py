@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BY_CHECKPOINT', 'robust_z', 'DoctorCallback', 'check_finite', 'check_loss_spike', 'check_grad_norm_spike',
            'effect_verdict', 'check_skill_copy', 'check_action_effect', 'check_yaw_readback', 'show_share',
-           'examine_formulas', 'examine_data', 'examine_model', 'look', 'preflight', 'model_classes', 'open_checkpoint',
-           'doctor_checkpoint', 'CheckTable']
+           'examine_formulas', 'examine_data', 'examine_model', 'look', 'whole_episodes', 'examine_clips', 'preflight',
+           'model_classes', 'open_checkpoint', 'doctor_checkpoint', 'CheckTable']
 
 # %% ../../nbs/69_doctor.ipynb #b71c4813
 import importlib, math, pkgutil, statistics
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import read_json, settings
+from ..data.align import action_statistics, lag_scan
 from ..data.clips import Clips, to_float
 from . import static, step0
 from ..noise import add_noise
@@ -228,12 +229,12 @@ def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise,
             *examine("gaussian_sampler", lambda: static.check_gaussian_sampler(sampler), sampler=sampler),
             *examine("two_half_steps", lambda: static.check_two_half_steps(target), shortcut_target=target)]
 
-def examine_data(tokenizer, frames=None, latents=None, lags=None, statistics=None) -> list:
-    "Findings on frames [b t 3 h w] in [-1, 1], their latents [b t n d], and the results of `wmkit.data.align`."
+def examine_data(tokenizer, frames=None, latents=None, scan=None, statistics=None) -> list:
+    "Findings on frames [b t 3 h w] in [-1, 1], their latents [b t n d], and () -> result of `wmkit.data.align`'s lag scan and statistics."
     return [*examine("codec_roundtrip", lambda: static.check_codec_roundtrip(tokenizer.encode, tokenizer.decode, frames, getattr(tokenizer, "card", {}).get("psnr")), tokenizer=tokenizer, frames=frames),
             *examine("latent_reality", lambda: static.check_latent_reality(latents), latents=latents),
-            *examine("action_lag_scan", lambda: static.check_action_lag_scan(lags), lag_scan=lags),
-            *examine("action_statistics", lambda: static.check_action_statistics(statistics), action_statistics=statistics)]
+            *examine("action_lag_scan", lambda: static.check_action_lag_scan(scan()), frames_of_whole_episodes=scan),
+            *examine("action_statistics", lambda: static.check_action_statistics(statistics()), clips=statistics)]
 
 def examine_model(dynamics, latents=None, actions=None, names=None, fresh=True) -> list:
     "Findings on the model with inputs of the shapes of `latents` [b t n d] and `actions` [b t a]: save and load, and step 0."
@@ -250,6 +251,22 @@ def look(clips, tokenizer=None, count=8):
     frames = to_float(clip.data)
     return frames, tokenizer.encode(frames) if tokenizer else None, clip.actions
 
+def whole_episodes(clips, count=12, length=150):
+    "(data [e][t ...], actions [e][t a]) of the first rows of `count` episodes spread over the store; row t is the action taken AT frame t, as the alignment wants it."
+    clips = Clips(clips.folder, "all", 1)
+    episodes = list(clips.episodes.items())
+    chosen = [clips.get([(e, 0)], min(n, length + 1)) for e, n in episodes[::max(1, len(episodes)//count)][:count]]
+    return [c.data[0, :-1] for c in chosen], [c.actions[0, 1:] for c in chosen]   # a store's row t led to frame t
+
+def examine_clips(clips, tokenizer) -> tuple:
+    "(findings on the data, latents, actions)."
+    if clips is None: return examine_data(tokenizer), None, None
+    frames, latents, actions = look(clips, tokenizer)
+    data, rows = whole_episodes(clips)
+    scan = (lambda: lag_scan(data, rows, clips.space)) if clips.kind == "frames" else None
+    return examine_data(tokenizer, frames, latents, scan, lambda: action_statistics(rows, clips.space)), latents, actions
+
+# %% ../../nbs/69_doctor.ipynb #1be89418
 def preflight(
     dynamics,            # wmkit dynamics
     tokenizer,           # wmkit tokenizer
@@ -260,19 +277,17 @@ def preflight(
     context_noise=0.,    # and the noise it gives the context
     target=shortcut_target,      # (predict, noisy, noise, step) -> clean-space target
     add_noise=add_noise, weight=None,  # the loss's noising, and its weight (noise [n]) -> [n]
-    lags=None, statistics=None,       # of wmkit.data.align, when they were computed
     title="preflight"
 ) -> Report:
     "All static and step-0 checks. What is None is skipped, with the reason; an exception is a failure."
     found = examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight)
-    try: frames, latents, actions = look(clips, tokenizer) if clips is not None else (None, None, None)
+    try: data, latents, actions = examine_clips(clips, tokenizer)
     except Exception as e:
+        data, latents, actions = examine_data(None), None, None
         found.append(Finding("clips", "fail", math.nan, "clips that can be drawn and encoded", f"Drawing and encoding clips raised {type(e).__name__}: {e}"))
-        frames = latents = actions = None
-    names = clips.space.names if clips is not None else None
-    return Report(found + examine_data(tokenizer, frames, latents, lags, statistics) + examine_model(dynamics, latents, actions, names), title)
+    return Report(found + data + examine_model(dynamics, latents, actions, clips.space.names if clips is not None else None), title)
 
-# %% ../../nbs/69_doctor.ipynb #b5c03736
+# %% ../../nbs/69_doctor.ipynb #a4bf38c8
 def model_classes() -> list:
     "Every nn.Module defined in the packages wmkit.tokenizers and wmkit.dynamics."
     found = []
@@ -291,22 +306,21 @@ def open_checkpoint(folder, classes) -> tuple:
     try: return load_model(folder, classes), found
     except ValueError as e: return None, [Finding("load_report", "fail", math.nan, "the weights of the card", str(e))]
 
-# %% ../../nbs/69_doctor.ipynb #a4bf38c8
+# %% ../../nbs/69_doctor.ipynb #db01b521
 def _named_on(card, key, root):
     "(path, None), or (None, why there is none): `card[key]`, absolute or relative to `root`."
     if not card.get(key): return None, f"the card names no {key}"
     path = Path(root)/card[key]
     return (path, None) if path.exists() else (None, f"the {key} on the card, {path}, does not exist")
 
-def _open_data(card, tokenizer, length=8):
-    "(clips, frames, latents, actions, why not): what the card's frame store gives."
+def _open_data(card, length=8):
+    "(Clips of the card's frame store, None) or (None, why there are none)."
     path, why = _named_on(card, "dataset", settings().data)
-    if why: return None, None, None, None, why
+    if why: return None, why
     splits = {e["split"] for e in read_json(path/"store.json")["episodes"]}
-    clips = Clips(path, "test" if "test" in splits else "all", length)   # what the model has not seen, where there is such
-    return clips, *look(clips, tokenizer), None
+    return Clips(path, "test" if "test" in splits else "all", length), None   # what the model has not seen, where there is such
 
-# %% ../../nbs/69_doctor.ipynb #db01b521
+# %% ../../nbs/69_doctor.ipynb #f79b659d
 def doctor_checkpoint(
     path,         # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
     classes=None  # that may be in it; default: all of wmkit's
@@ -322,15 +336,16 @@ def doctor_checkpoint(
         where, why = _named_on(model.card, "tokenizer", settings().checkpoints)
         if where: tokenizer, report = (opened := open_checkpoint(where, classes))[0], report + opened[1]
     if tokenizer is None: return report + [skipped(name, why or "its tokenizer does not load") for name in BY_CHECKPOINT]
-    clips, frames, latents, actions, why = _open_data(model.card, tokenizer)
+    clips, why = _open_data(model.card)
     if why: return report + [skipped(name, why) for name in BY_CHECKPOINT]
-    report += examine_data(tokenizer, frames, latents)
-    if model is tokenizer: return report + examine("roundtrip_save", lambda: static.check_roundtrip_save(model, lambda m: m.decode(m.encode(frames[:1]))))
-    return report + examine_model(model, latents, actions, clips.space.names, fresh=False)
+    data, latents, actions = examine_clips(clips, tokenizer)
+    if model is not tokenizer: return report + data + examine_model(model, latents, actions, clips.space.names, fresh=False)
+    frames = look(clips)[0][:1]
+    return report + data + examine("roundtrip_save", lambda: static.check_roundtrip_save(model, lambda m: m.decode(m.encode(frames))))
 
-BY_CHECKPOINT = "codec_roundtrip latent_reality roundtrip_save batch_independence causality action_reach noise_reach step_reach param_coverage".split()
+BY_CHECKPOINT = "codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save batch_independence causality action_reach noise_reach step_reach param_coverage".split()
 
-# %% ../../nbs/69_doctor.ipynb #a1be6030
+# %% ../../nbs/69_doctor.ipynb #fe500b9e
 class CheckTable:
     "All registered checks as a table, in the order of the catalogue."
     rows = property(lambda self: sorted(CHECKS.values(), key=lambda c: (c.row, c.name)))
