@@ -33,13 +33,13 @@ def check_map(name:str):
 # %% ../../nbs/12_record.ipynb #45b936f9
 class Game:
     "ViZDoom behind `frame`, `state`, `step`; a frame is `skip` tics."
-    def __init__(self, map_name="deathmatch", seed=0, skip=4, size=(120, 160), run=True):
+    def __init__(self, map_name="deathmatch", seed=0, skip=2, size=(120, 160), run=True):
         import vizdoom as vd
         check_map(map_name)
-        resolution = getattr(vd.ScreenResolution, f"RES_{size[1]}X{size[0]}", None)
-        if resolution is None: raise ValueError(f"size {size}: the engine draws (height, width) such as (120, 160), (144, 256), (240, 320), (360, 640)")
+        resolution = getattr(vd.ScreenResolution, f"RES_{2*size[1]}X{2*size[0]}", None)  # twice as fine as kept, see `observe`
+        if resolution is None: raise ValueError(f"size {size}: frames can be (height, width) such as (120, 160), (144, 256), (240, 320), (360, 640)")
         if not 1 <= skip <= TICS: raise ValueError(f"skip = {skip}; expected 1 to {TICS} tics a frame")
-        self.skip, self.run, self.game = skip, float(run), vd.DoomGame()
+        self.size, self.skip, self.run, self.game = tuple(size), skip, float(run), vd.DoomGame()
         game, Button, Variable = self.game, vd.Button, vd.GameVariable
         game.set_doom_game_path(os.path.join(vd.root_path, "freedoom1.wad" if map_name in FREEDOOM1 else "freedoom2.wad"))
         if map_name in SCENARIOS: game.set_doom_scenario_path(os.path.join(vd.scenarios_path, f"{map_name}.wad"))
@@ -64,10 +64,13 @@ class Game:
 # %% ../../nbs/12_record.ipynb #ed133a9d
 @patch
 def observe(self:Game):
-    "The frame (uint8 h w 3) and the state (named by `STATES`); None at the end of the episode."
+    "The frame (uint8 h w 3, the mean of 2 x 2 drawn pixels) and the state (named by `STATES`); None at the end of the episode."
     state = self.game.get_state()
     if state is None or self.game.is_player_dead(): return None
-    return state.screen_buffer, np.asarray(state.game_variables, np.float32)
+    h, w = self.size
+    parts = state.screen_buffer.reshape(h, 2, w, 2, 3).astype(np.uint16)
+    frame = (parts[:, 0, :, 0] + parts[:, 0, :, 1] + parts[:, 1, :, 0] + parts[:, 1, :, 1] + 2)//4
+    return frame.astype(np.uint8), np.asarray(state.game_variables, np.float32)
 
 @patch
 def step(self:Game, action):
@@ -89,14 +92,15 @@ SEGMENTS = (  # weight, fewest and most frames, what is done
 
 class Explorer:
     "Chooses an action from the state: a chain of segments."
-    def __init__(self, rng, run=True):
-        self.rng, self.blocked = rng, 18 if run else 9  # a free run covers some 60 units a frame, a walk 30
+    def __init__(self, rng, run=True, skip=4):
+        self.rng, self.pace = rng, skip/4  # everything below is said for frames of 4 tics
+        self.blocked = (18 if run else 9)*self.pace  # a free run covers some 60 units in 4 tics, a walk 30
         self.left, self.age, self.parts, self.before, self.again = 0, 0, (), None, False
 
     def begin(self, parts, frames, turn=None):
-        "Start a segment; `turn` is its yaw in degrees a frame."
+        "Start a segment; `frames` and `turn` (yaw in degrees a frame) as for frames of 4 tics."
         rng = self.rng
-        self.parts, self.left, self.age = parts, int(frames), 0
+        self.parts, self.left, self.age = parts, round(frames/self.pace), 0
         slow = "forward" in parts or "back" in parts
         fast = rng.uniform(12, 20) if rng.random() < .2 and not slow else rng.uniform(2, 8 if slow else 12)
         sides = rng.choice([-1, 1], 3)
@@ -113,7 +117,7 @@ class Explorer:
 def stuck(self:Explorer, state) -> bool:
     "Is a walk blocked, in its fourth frame or later (or slowed down along a wall)?"
     walking = {"forward", "back", "strafe"} & set(self.parts) and "escape" not in self.parts
-    return bool(walking) and self.age >= 3 and np.hypot(*(state[:2] - self.before[:2])) < self.blocked
+    return bool(walking) and self.age >= 3/self.pace and np.hypot(*(state[:2] - self.before[:2])) < self.blocked
 
 @patch
 def choose(self:Explorer, state):
@@ -140,9 +144,9 @@ def __call__(self:Explorer, state) -> np.ndarray:
     for part in ("forward", "back"):
         if part in p: values[part] = 1
     if "strafe" in p: values["right" if self.side > 0 else "left"] = 1
-    if "jump" in p and self.age % 5 == 0: values["jump"] = 1  # a jump lasts four frames
-    if "yaw" in p: values["yaw"] = float(np.clip(self.turn*wobble[0], -20, 20))
-    if "pitch" in p: values["pitch"] = float(np.clip(self.look*wobble[1], -10, 10))
+    if "jump" in p and self.age % round(5/self.pace) == 0: values["jump"] = 1  # a jump lasts 16 tics
+    if "yaw" in p: values["yaw"] = float(np.clip(self.turn*self.pace*wobble[0], -20, 20))
+    if "pitch" in p: values["pitch"] = float(np.clip(self.look*self.pace*wobble[1], -10, 10))
     if "horizon" in p: values["pitch"] = float(np.clip(-state[STATES.index("pitch")], -4, 4))
     self.left, self.age, self.before = self.left - 1, self.age + 1, state
     return DOOM.vector(**values)
@@ -171,7 +175,7 @@ def _episode_seed(seed, episode):
 def _play(writer, map_name, seed, episode, frames, skip, size, run, bar):
     "Play one episode into the writer."
     engine_seed, rng = _episode_seed(seed, episode)
-    game, explorer = Game(map_name, engine_seed, skip, size, run), Explorer(rng, run)
+    game, explorer = Game(map_name, engine_seed, skip, size, run), Explorer(rng, run, skip)
     try:
         writer.start(map_name, seed=engine_seed)
         for t in range(frames):
@@ -193,7 +197,7 @@ def record(
     episodes=30, frames=400,
     maps=("deathmatch",),   # see `check_map`; episodes cycle over them
     seed=0,
-    skip=4,                 # tics a frame: 4 is 8.75 frames a second
+    skip=2,                 # tics a frame: 2 is 17.5 frames a second, 4 is 8.75
     test=6,                 # how many of the last episodes are the test split
     size=(120, 160),        # height, width
     run=True                # run or walk: running shows a step forward more clearly
