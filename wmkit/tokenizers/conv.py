@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
-from .tokenizers import check_frames
+from .tokenizers import LatentStatistics, check_frames
 
 # %% ../../nbs/22_conv.ipynb #5a046224
 class ResidualBlock(nn.Module):
@@ -51,8 +51,7 @@ class ConvTokenizer(nn.Module):
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], cell, 1), nn.Tanh())
         self.decoder = nn.Sequential(nn.Conv2d(cell, widths[-1], 3, padding=1), *blocks(widths[-1]), *up,
                                      nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
-        self.register_buffer("mean", torch.zeros(cell))
-        self.register_buffer("std", torch.ones(cell))
+        self.statistics = LatentStatistics(cell)
 
 # %% ../../nbs/22_conv.ipynb #61440f2a
 @patch
@@ -66,7 +65,7 @@ def raw(self:ConvTokenizer, frames):
 @patch
 def encode(self:ConvTokenizer, frames):
     "Frames [b t 3 h w] in [-1, 1] to latents [b t n d]."
-    cells = (self.raw(frames) - self.mean[:, None, None])/self.std[:, None, None]
+    cells = self.statistics.normalise(self.raw(frames))
     return rearrange(cells, "(b t) c (h i) (w j) -> b t (h w) (c i j)", b=len(frames), i=self.fine, j=self.fine)
 
 @patch
@@ -75,12 +74,13 @@ def decode(self:ConvTokenizer, latents):
     if latents.ndim != 4 or latents.shape[2:] != (self.grid[0]*self.grid[1], self.channels):
         raise ValueError(f"latents {list(latents.shape)}; expected [b t {self.grid[0]*self.grid[1]} {self.channels}]")
     cells = rearrange(latents, "b t (h w) (c i j) -> (b t) c (h i) (w j)", h=self.grid[0], i=self.fine, j=self.fine)
-    frames = self.decoder(cells*self.std[:, None, None] + self.mean[:, None, None])
+    frames = self.decoder(self.statistics.restore(cells))
     return frames.clamp(-1, 1).unflatten(0, latents.shape[:2])
 
 @patch
 def forward(self:ConvTokenizer, frames, generator=None):
     "The reconstruction in training: noise on the latents, no clipping (a clipped pixel would not learn)."
     cells = self.raw(frames)
+    if self.training: self.statistics.follow(cells)
     if generator is not None: cells = cells + self.noise*torch.randn(cells.shape, generator=generator, device=cells.device, dtype=cells.dtype)
     return self.decoder(cells).unflatten(0, frames.shape[:2])
