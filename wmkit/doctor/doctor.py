@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['BY_CHECKPOINT', 'robust_z', 'DoctorCallback', 'check_finite', 'check_loss_spike', 'check_grad_norm_spike',
            'effect_verdict', 'check_skill_copy', 'check_action_effect', 'check_yaw_readback', 'show_share',
-           'examine_formulas', 'examine_data', 'examine_model', 'look', 'whole_episodes', 'examine_clips', 'preflight',
-           'model_classes', 'open_checkpoint', 'doctor_checkpoint', 'CheckTable']
+           'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look', 'whole_episodes',
+           'examine_clips', 'preflight', 'model_classes', 'open_checkpoint', 'quick_evaluation', 'examine_world',
+           'doctor_checkpoint', 'CheckTable']
 
 # %% ../../nbs/69_doctor.ipynb #b71c4813
 import importlib, math, pkgutil, statistics
@@ -20,7 +21,10 @@ from ..data.align import action_statistics, lag_scan
 from ..data.clips import Clips, to_float
 from . import static, step0
 from ..noise import add_noise
-from ..objectives.shortcut import shortcut_target
+from ..objectives.sampler import sample
+from ..objectives.shortcut import NoiseSchedule, shortcut_target
+from ..worlds.evaluate import gap_by_action, moving_windows, rollout_errors, summarize, yaw_readback
+from ..worlds.world import World
 from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
 
 # %% ../../nbs/69_doctor.ipynb #7f17e7bb
@@ -172,13 +176,22 @@ def _draw_interval(names, rows, reference, label):
 def check_skill_copy(
     skill,     # 1 - MSE/MSE of the raw last frame, at one horizon
     interval,  # its 95 % interval
-    n=None     # independent episodes
+    n=None,    # independent episodes
+    curves=None # {name: PSNR by horizon}, for the picture
 ):
     "Skill must be above 0; a skill whose interval holds 0 is not yet proven."
     finite = all(map(math.isfinite, (skill, *interval)))
     verdict = "fail" if not finite or skill <= 0 else "ok" if interval[0] > 0 else "notyet"
     message = f"The prediction's error is {1 - skill:.0%} of the copy's." if math.isfinite(skill) else "The skill could not be measured."
-    return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n, evidence=_draw_interval(["skill"], [(skill, interval)], None, "1 - MSE / MSE of the copy") if math.isfinite(skill) else None)
+    return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n, evidence=_draw_horizon(curves) if curves else None)
+
+def _draw_horizon(curves):
+    "PSNR by horizon of the dream, its shuffled twin, the copy and the tokenizer's ceiling."
+    figure, axes = small_figure(3.8, 2.3)
+    for name, curve in curves.items(): axes.plot(range(1, len(curve) + 1), curve, "-" if name == "true" else "--", marker="." if name == "true" else None, label=name)
+    axes.set(xlabel="frames ahead", ylabel="PSNR, dB")
+    axes.legend(fontsize=6, frameon=False)
+    return figure
 
 # %% ../../nbs/69_doctor.ipynb #95231eb4
 @check(32, "evaluation", "a model that ignores its actions, or for which they are noise", "counterfactual",
@@ -197,9 +210,11 @@ def check_action_effect(
     message = {"ok": "True actions predict better than shuffled ones.", "warn": "Actions have an effect, but a small one.",
                "notyet": "Too early to say: the interval holds both no effect and enough effect.", "fail": "True actions predict no better than shuffled ones."}[verdict]
     if not math.isfinite(gain): message = "The effect could not be measured."
-    deaf = [name for name, g, (low, high) in actions if not low > 0]
+    measured = [row for row in actions if math.isfinite(row[1])]
+    deaf, unknown = [name for name, g, (low, high) in measured if not low > 0], [row[0] for row in actions if row not in measured]
     if deaf: message += f" No proven effect of: {', '.join(deaf)}."
-    rows = [("all", gain, interval), *actions]
+    if unknown: message += f" Too few windows to measure: {', '.join(unknown)}."
+    rows = [("all", gain, interval), *measured]
     evidence = _draw_interval([r[0] for r in rows], [r[1:] for r in rows], floor, "true minus shuffled, dB") if math.isfinite(gain) else None
     return Finding("action_effect", verdict, gain, f">= {floor:g} dB and significant", message, unit="dB", interval=interval, n=n, evidence=evidence)
 
@@ -221,6 +236,17 @@ def check_yaw_readback(
 def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
 
 # %% ../../nbs/69_doctor.ipynb #9bf96a8d
+def judge_evaluation(
+    result:dict  # of `wmkit.worlds.evaluate.evaluate`, or result.json of a run
+) -> list:
+    "Findings `skill_copy`, `action_effect` and `yaw_readback`."
+    gaps = [(name, g["gap"], g["interval"]) for name, g in result.get("gap_by_action", {}).items()]
+    yaw = result.get("yaw")
+    return [*examine("skill_copy", lambda: check_skill_copy(result["skill_copy"], result["skill_copy_interval"], result["episodes"], result["psnr"]), skill=result.get("skill_copy")),
+            *examine("action_effect", lambda: check_action_effect(result["action_gap"], result["action_gap_interval"], result["episodes"], actions=gaps), action_gap=result.get("action_gap")),
+            *examine("yaw_readback", lambda: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"]), yaw_readback=yaw)]
+
+# %% ../../nbs/69_doctor.ipynb #634bbd39
 def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight=None) -> list:
     "Findings on the formulas alone: noise convention, training support, sampler, shortcut target."
     generator = torch.Generator().manual_seed(0)
@@ -242,7 +268,7 @@ def examine_model(dynamics, latents=None, actions=None, names=None, fresh=True) 
     inputs = step0.random_inputs(*latents.shape[2:], actions.shape[-1], device=next(dynamics.parameters()).device)
     return [*examine("roundtrip_save", lambda: static.check_roundtrip_save(dynamics, lambda m: step0.call_dynamics(m, inputs))), *step0.step0(dynamics, inputs, names=names, fresh=fresh)]
 
-# %% ../../nbs/69_doctor.ipynb #e8b099de
+# %% ../../nbs/69_doctor.ipynb #0f62a20d
 @torch.no_grad()
 def look(clips, tokenizer=None, count=8):
     "(frames [b t 3 h w] in [-1, 1] or None, latents [b t n d] or None, actions [b t a]) of `count` clips of a frame or latent store."
@@ -266,7 +292,7 @@ def examine_clips(clips, tokenizer) -> tuple:
     scan = (lambda: lag_scan(data, rows, clips.space)) if clips.kind == "frames" else None
     return examine_data(tokenizer, frames, latents, scan, lambda: action_statistics(rows, clips.space)), latents, actions
 
-# %% ../../nbs/69_doctor.ipynb #1be89418
+# %% ../../nbs/69_doctor.ipynb #d9fe349a
 def preflight(
     dynamics,            # wmkit dynamics
     tokenizer,           # wmkit tokenizer
@@ -287,7 +313,7 @@ def preflight(
         found.append(Finding("clips", "fail", math.nan, "clips that can be drawn and encoded", f"Drawing and encoding clips raised {type(e).__name__}: {e}"))
     return Report(found + data + examine_model(dynamics, latents, actions, clips.space.names if clips is not None else None), title)
 
-# %% ../../nbs/69_doctor.ipynb #a4bf38c8
+# %% ../../nbs/69_doctor.ipynb #e9e8a262
 def model_classes() -> list:
     "Every nn.Module defined in the packages wmkit.tokenizers and wmkit.dynamics."
     found = []
@@ -306,7 +332,7 @@ def open_checkpoint(folder, classes) -> tuple:
     try: return load_model(folder, classes), found
     except ValueError as e: return None, [Finding("load_report", "fail", math.nan, "the weights of the card", str(e))]
 
-# %% ../../nbs/69_doctor.ipynb #db01b521
+# %% ../../nbs/69_doctor.ipynb #c7fb2dfb
 def _named_on(card, key, root):
     "(path, None), or (None, why there is none): `card[key]`, absolute or relative to `root`."
     if not card.get(key): return None, f"the card names no {key}"
@@ -320,7 +346,29 @@ def _open_data(card, length=8):
     splits = {e["split"] for e in read_json(path/"store.json")["episodes"]}
     return Clips(path, "test" if "test" in splits else "all", length), None   # what the model has not seen, where there is such
 
-# %% ../../nbs/69_doctor.ipynb #f79b659d
+# %% ../../nbs/69_doctor.ipynb #94dbb165
+def quick_evaluation(world, train, test, horizon=4, most=48) -> dict:
+    "The measures of `wmkit.worlds.evaluate` over at most `most` windows spread over the split: half a minute, not the record."
+    windows, threshold, total = moving_windows(train, test, world.context, horizon, most=100)
+    windows = windows[::max(1, math.ceil(len(windows)/most))]
+    episodes, errors = [e for e, _ in windows], rollout_errors(world, test, windows, horizon)
+    result = summarize(errors, episodes, threshold, total) | dict(gap_by_action=gap_by_action(errors, episodes, world.space))
+    return result | (dict(yaw=yaw_readback(world, test, count=12)) if "yaw" in world.space.names else {})
+
+def examine_world(tokenizer, dynamics, clips) -> list:
+    "Findings on the levels that the card's world asks for, and of a short evaluation on what the model has not seen."
+    steps, level, schedule = (dynamics.card.get(key, default) for key, default in (("steps", 4), ("context_noise", .1), ("schedule", None)))
+    def support(): return static.check_tau_support(*static.told(NoiseSchedule(**schedule), torch.Generator().manual_seed(0)), static.sampler_queries(sample, steps, level))
+    def judged(): return judge_evaluation(quick_evaluation(World(tokenizer, dynamics, steps, level), Clips(clips.folder, "train", 1), clips))
+    found, why = examine("tau_support", support, schedule_on_the_card=schedule), _no_world(dynamics, clips)
+    return found + ([skipped(name, why) for name in ("skill_copy", "action_effect", "yaw_readback")] if why else examine("skill_copy", judged))
+
+def _no_world(dynamics, clips):
+    "Why no world can be played, or None."
+    if not hasattr(dynamics, "push"): return "the model has no cached step"
+    if clips.split != "test": return "the frame store has no test split"
+
+# %% ../../nbs/69_doctor.ipynb #fe500b9e
 def doctor_checkpoint(
     path,         # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
     classes=None  # that may be in it; default: all of wmkit's
@@ -339,13 +387,14 @@ def doctor_checkpoint(
     clips, why = _open_data(model.card)
     if why: return report + [skipped(name, why) for name in BY_CHECKPOINT]
     data, latents, actions = examine_clips(clips, tokenizer)
-    if model is not tokenizer: return report + data + examine_model(model, latents, actions, clips.space.names, fresh=False)
+    if model is not tokenizer: return report + data + examine_model(model, latents, actions, clips.space.names, fresh=False) + examine_world(tokenizer, model, clips)
     frames = look(clips)[0][:1]
     return report + data + examine("roundtrip_save", lambda: static.check_roundtrip_save(model, lambda m: m.decode(m.encode(frames))))
 
-BY_CHECKPOINT = "codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save batch_independence causality action_reach noise_reach step_reach param_coverage".split()
+BY_CHECKPOINT = """codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save batch_independence causality
+    action_reach noise_reach step_reach param_coverage tau_support skill_copy action_effect yaw_readback""".split()
 
-# %% ../../nbs/69_doctor.ipynb #fe500b9e
+# %% ../../nbs/69_doctor.ipynb #a69be23a
 class CheckTable:
     "All registered checks as a table, in the order of the catalogue."
     rows = property(lambda self: sorted(CHECKS.values(), key=lambda c: (c.row, c.name)))
