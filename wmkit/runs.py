@@ -58,6 +58,12 @@ class Run:
         inside = self.folder.resolve().parent == house.outputs.resolve()
         return house.checkpoints/self.name if inside else self.folder/"checkpoints"
 
+    @property
+    def data(self):
+        "Where data sets lie: settings.ini's `data`; for a run outside of `outputs`, a folder inside the run."
+        house = settings()
+        return house.data if self.folder.resolve().parent == house.outputs.resolve() else self.folder/"data"
+
 # %% ../nbs/03_runs.ipynb #5e851c75
 def _new_folder(root, name, stem, what):
     "Make `root/name`, or without a name a folder that begins with the time and `stem`; an existing name is refused."
@@ -162,6 +168,19 @@ def media(self:Run, name:str) -> Path:
 def update(self:Run, **values):
     "Change fields of run.json."
     write_json(self.folder/"run.json", self.info | values)
+
+# %% ../nbs/03_runs.ipynb #41a90924
+@patch
+def page(self:Run,
+    title,    # text
+    *parts,   # HTML, or objects with `_repr_html_`, in order
+    name="report.html"
+) -> Path:
+    "Write the parts into one page of the run's folder."
+    style = "body{font-family:system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;line-height:1.4} table{border-collapse:collapse} td,th{padding:3px 10px;text-align:left;vertical-align:top}"
+    shown = "\n".join(f"<section>{p if isinstance(p, str) else p._repr_html_()}</section>" for p in parts)
+    write_text(self.folder/name, f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title><style>{style}</style><h1>{html.escape(title)}</h1>\n{shown}\n")
+    return self.folder/name
 
 # %% ../nbs/03_runs.ipynb #e33dacf4
 @patch(as_prop=True)
