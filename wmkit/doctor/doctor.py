@@ -47,7 +47,8 @@ class DoctorCallback:
         patience=50    # steps above the limit after which the loss has not recovered
     ):
         self.least, self.limit, self.factor, self.patience = least, limit, factor, patience
-        self.findings, self.steps, self.nonfinite = [], 0, {}               # nonfinite: name -> [steps]
+        self.findings, self.steps, self.nonfinite = [], 0, {}               # nonfinite: name -> [(step, value)]
+        self.logged = {}                                                    # name -> how many steps had a value
         self.recent = {name: deque(maxlen=window) for name in self.watched}
         self.history = {name: [] for name in self.watched}                  # (step, value), NaN included
         self.spikes = {name: [] for name in self.watched}                   # (step, value, z)
@@ -75,11 +76,12 @@ def on_step(self:DoctorCallback,
     for name, value in row.items():
         if hasattr(value, "item") and getattr(value, "ndim", 0) == 0: value = value.item()
         if name == "step" or isinstance(value, bool) or not isinstance(value, (int, float)): continue
+        self.logged[name] = self.logged.get(name, 0) + 1
         if name in self.history: self.history[name].append((step, float(value)))
         if not math.isfinite(value):
-            where = self.nonfinite.setdefault(name, [])
-            where.append(step)
-            new += self.happened("finite", "fail", len(where), value, "finite", f"{name} is {value} at step {step} ({len(where)} such steps).")
+            bad = self.nonfinite.setdefault(name, [])
+            bad.append((step, value))
+            if name in self.watched: new += self.happened("finite", "fail", len(bad), value, "finite", f"{name} is {value} at step {step} ({len(bad)} such steps).")
         elif name in self.recent: new += self.spike(name, step, float(value))
     return new
 
@@ -116,15 +118,18 @@ def _draw_history(history, spikes, name):
 @check(23, "live", "NaN or infinite loss, gradients or measures", "exact identity", causes=["learning rate too high", "a division by zero noise or by an empty mask", "overflow in half precision"],
        remedy="Find the first bad step in metrics.jsonl, resume from the checkpoint before it, and look at that batch in float32.")
 def check_finite(
-    nonfinite:dict,  # name -> steps at which the value was not finite
-    steps:int,       # steps seen
+    nonfinite:dict,  # name -> [(step, value)] where the value was not finite
+    logged:dict,     # name -> at how many steps it was logged
+    watched=("loss", "grad_norm"),  # names that must always be finite
     history=()       # [(step, loss)] for the picture
 ):
-    "How many logged values were NaN or infinite: exactly 0."
-    count = sum(map(len, nonfinite.values()))
-    message = "; ".join(f"{name}: {len(where)} steps, first at {where[0]}" for name, where in nonfinite.items()) or "Every logged value is finite."
-    if not steps: return Finding("finite", "skip", None, "exactly 0", "Not measured: no step was taken.")
-    return Finding("finite", ok_if(count == 0), count, "exactly 0", message, unit="values", n=steps, evidence=_draw_history(history, (), "loss") if count and history else None)
+    "How many values of `watched` were NaN or infinite: exactly 0. Of others: `warn` if one was infinite, or never finite."
+    if not logged: return Finding("finite", "skip", None, "exactly 0", "Not measured: no value was logged.")
+    count = sum(len(bad) for name, bad in nonfinite.items() if name in watched)
+    strange = [name for name, bad in nonfinite.items() if len(bad) == logged[name] or any(math.isinf(v) for _, v in bad)]
+    message = "; ".join(f"{name} not finite at {len(bad)} of {logged[name]} steps, first at {bad[0][0]} ({bad[0][1]})" for name, bad in nonfinite.items()) or "Every logged value is finite"
+    verdict = ok_if(not strange, "warn") if count == 0 else "fail"
+    return Finding("finite", verdict, count, "exactly 0", message + ".", unit="values", n=max(logged.values()), evidence=_draw_history(history, (), "loss") if count and history else None)
 
 # %% ../../nbs/69_doctor.ipynb #1eaffcbc
 def _judge_spikes(name, spikes, steps, longest, history, patience=50):
@@ -149,9 +154,9 @@ def check_grad_norm_spike(spikes, steps, longest, history): return _judge_spikes
 def report(self:DoctorCallback) -> Report:
     "The three findings over all steps seen."
     seen = {name: (self.spikes[name], self.steps, self.longest[name], self.history[name]) for name in self.watched}
-    return Report([check_finite(self.nonfinite, self.steps, self.history["loss"]), check_loss_spike(*seen["loss"]), check_grad_norm_spike(*seen["grad_norm"])], "training")
+    return Report([check_finite(self.nonfinite, self.logged, self.watched, self.history["loss"]), check_loss_spike(*seen["loss"]), check_grad_norm_spike(*seen["grad_norm"])], "training")
 
-# %% ../../nbs/69_doctor.ipynb #ffea7c1d
+# %% ../../nbs/69_doctor.ipynb #63ce5f84
 def effect_verdict(value, interval, floor) -> str:
     """How an effect with its 95 % interval stands to the `floor` that makes it worth having: `ok` above the floor and significant; `notyet` while the
     interval holds both 0 and the floor; `warn` where it is real but perhaps too small; else, and for NaN, `fail`."""
@@ -160,7 +165,7 @@ def effect_verdict(value, interval, floor) -> str:
     if low > 0: return "ok" if value >= floor else "warn" if high >= floor else "fail"
     return "notyet" if high >= floor else "fail"
 
-# %% ../../nbs/69_doctor.ipynb #556bfd2d
+# %% ../../nbs/69_doctor.ipynb #322cd742
 def _draw_interval(names, rows, reference, label):
     "[(value, (low, high))] as points with bars; the reference dotted."
     figure, axes = small_figure(3.6, max(1.2, .5 + .25*len(names)))
@@ -193,7 +198,7 @@ def _draw_horizon(curves):
     axes.legend(fontsize=6, frameon=False)
     return figure
 
-# %% ../../nbs/69_doctor.ipynb #95231eb4
+# %% ../../nbs/69_doctor.ipynb #195009b8
 @check(32, "evaluation", "a model that ignores its actions, or for which they are noise", "counterfactual",
        causes=["actions are shifted against the frames (see action_lag_scan)", "the action does not enter the model (see action_reach)", "trained too short: action use appears late, after the loss looks flat",
                "the loss is dominated by low noise levels, where the action is not needed"],
@@ -218,7 +223,7 @@ def check_action_effect(
     evidence = _draw_interval([r[0] for r in rows], [r[1:] for r in rows], floor, "true minus shuffled, dB") if math.isfinite(gain) else None
     return Finding("action_effect", verdict, gain, f">= {floor:g} dB and significant", message, unit="dB", interval=interval, n=n, evidence=evidence)
 
-# %% ../../nbs/69_doctor.ipynb #0866c590
+# %% ../../nbs/69_doctor.ipynb #2669cbb7
 @check(32, "evaluation", "turns that the dream does not carry out, or carries out in the wrong direction", "ground truth",
        causes=["the sign or unit of yaw differs between recording and play", "the model ignores the action (see action_effect)", "the dream is too blurred to shift"],
        remedy="Look at a dream of one long turn; compare the channel's sign and unit with the data set's.")
@@ -235,7 +240,7 @@ def check_yaw_readback(
 
 def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
 
-# %% ../../nbs/69_doctor.ipynb #9bf96a8d
+# %% ../../nbs/69_doctor.ipynb #e8b099de
 def judge_evaluation(
     result:dict  # of `wmkit.worlds.evaluate.evaluate`, or result.json of a run
 ) -> list:
@@ -246,7 +251,7 @@ def judge_evaluation(
             *examine("action_effect", lambda: check_action_effect(result["action_gap"], result["action_gap_interval"], result["episodes"], actions=gaps), action_gap=result.get("action_gap")),
             *examine("yaw_readback", lambda: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"]), yaw_readback=yaw)]
 
-# %% ../../nbs/69_doctor.ipynb #634bbd39
+# %% ../../nbs/69_doctor.ipynb #0f62a20d
 def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight=None) -> list:
     "Findings on the formulas alone: noise convention, training support, sampler, shortcut target."
     generator = torch.Generator().manual_seed(0)
@@ -268,7 +273,7 @@ def examine_model(dynamics, latents=None, actions=None, names=None, fresh=True) 
     inputs = step0.random_inputs(*latents.shape[2:], actions.shape[-1], device=next(dynamics.parameters()).device)
     return [*examine("roundtrip_save", lambda: static.check_roundtrip_save(dynamics, lambda m: step0.call_dynamics(m, inputs))), *step0.step0(dynamics, inputs, names=names, fresh=fresh)]
 
-# %% ../../nbs/69_doctor.ipynb #0f62a20d
+# %% ../../nbs/69_doctor.ipynb #d9fe349a
 @torch.no_grad()
 def look(clips, tokenizer=None, count=8):
     "(frames [b t 3 h w] in [-1, 1] or None, latents [b t n d] or None, actions [b t a]) of `count` clips of a frame or latent store."
@@ -292,7 +297,7 @@ def examine_clips(clips, tokenizer) -> tuple:
     scan = (lambda: lag_scan(data, rows, clips.space)) if clips.kind == "frames" else None
     return examine_data(tokenizer, frames, latents, scan, lambda: action_statistics(rows, clips.space)), latents, actions
 
-# %% ../../nbs/69_doctor.ipynb #d9fe349a
+# %% ../../nbs/69_doctor.ipynb #b9ffb275
 def preflight(
     dynamics,            # wmkit dynamics
     tokenizer,           # wmkit tokenizer
@@ -313,7 +318,7 @@ def preflight(
         found.append(Finding("clips", "fail", math.nan, "clips that can be drawn and encoded", f"Drawing and encoding clips raised {type(e).__name__}: {e}"))
     return Report(found + data + examine_model(dynamics, latents, actions, clips.space.names if clips is not None else None), title)
 
-# %% ../../nbs/69_doctor.ipynb #e9e8a262
+# %% ../../nbs/69_doctor.ipynb #c7fb2dfb
 def model_classes() -> list:
     "Every nn.Module defined in the packages wmkit.tokenizers and wmkit.dynamics."
     found = []
@@ -332,7 +337,7 @@ def open_checkpoint(folder, classes) -> tuple:
     try: return load_model(folder, classes), found
     except ValueError as e: return None, [Finding("load_report", "fail", math.nan, "the weights of the card", str(e))]
 
-# %% ../../nbs/69_doctor.ipynb #c7fb2dfb
+# %% ../../nbs/69_doctor.ipynb #a1be6030
 def _named_on(card, key, root):
     "(path, None), or (None, why there is none): `card[key]`, absolute or relative to `root`."
     if not card.get(key): return None, f"the card names no {key}"
@@ -346,7 +351,7 @@ def _open_data(card, length=8):
     splits = {e["split"] for e in read_json(path/"store.json")["episodes"]}
     return Clips(path, "test" if "test" in splits else "all", length), None   # what the model has not seen, where there is such
 
-# %% ../../nbs/69_doctor.ipynb #94dbb165
+# %% ../../nbs/69_doctor.ipynb #fe500b9e
 def quick_evaluation(world, train, test, horizon=4, most=48) -> dict:
     "The measures of `wmkit.worlds.evaluate` over at most `most` windows spread over the split: half a minute, not the record."
     windows, threshold, total = moving_windows(train, test, world.context, horizon, most=100)
@@ -368,7 +373,7 @@ def _no_world(dynamics, clips):
     if not hasattr(dynamics, "push"): return "the model has no cached step"
     if clips.split != "test": return "the frame store has no test split"
 
-# %% ../../nbs/69_doctor.ipynb #fe500b9e
+# %% ../../nbs/69_doctor.ipynb #7e0260b3
 def doctor_checkpoint(
     path,         # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
     classes=None  # that may be in it; default: all of wmkit's
@@ -394,7 +399,7 @@ def doctor_checkpoint(
 BY_CHECKPOINT = """codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save batch_independence causality
     action_reach noise_reach step_reach param_coverage tau_support skill_copy action_effect yaw_readback""".split()
 
-# %% ../../nbs/69_doctor.ipynb #a69be23a
+# %% ../../nbs/69_doctor.ipynb #d9ac6ebb
 class CheckTable:
     "All registered checks as a table, in the order of the catalogue."
     rows = property(lambda self: sorted(CHECKS.values(), key=lambda c: (c.row, c.name)))
