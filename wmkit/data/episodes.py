@@ -301,12 +301,14 @@ def resize(
     if frames.shape[1:3] == tuple(size): return frames
     return np.stack([np.asarray(Image.fromarray(f).resize(size[::-1], Image.Resampling.BOX)) for f in frames])
 
-# %% ../../nbs/11_episodes.ipynb #c83c9926
+# %% ../../nbs/11_episodes.ipynb #c5c8b2e0
 def _decord():
     "decord, or None where it is not installed."
     try: import decord
     except ImportError: return None
     return decord
+
+_INHERITED = []  # readers that came through a fork: closing one would wait for ever for its threads, which stayed behind
 
 @patch
 def _decode(self:Dataset, index, start, stop):
@@ -314,6 +316,7 @@ def _decode(self:Dataset, index, start, stop):
     if not path.is_file(): raise FileNotFoundError(f"{path} (episode {index}) is missing: copy the dataset again, or record it again")
     try:
         if decord is None or self.info["features"][VIDEO].get("info", {}).get("video.codec") == "av1": return read_pyav(path, start, stop, self.fps)
+        if self._reader is not None and self._reader[0] != os.getpid(): _INHERITED.append(self._reader)
         if self._reader is None or self._reader[:2] != (os.getpid(), index):
             self._reader = os.getpid(), index, decord.VideoReader(str(path), num_threads=1)
         reader = self._reader[2]
