@@ -47,5 +47,12 @@ class LatentStatistics(nn.Module):
         self.std.lerp_(cells.std((0, 2, 3)), share)
         self.batches += 1
 
+    @torch.no_grad()
+    def fit(self, cells):  # b c h w, raw: of many moments
+        "Measure anew: an averaged model's latents are not quite those of the model that was followed."
+        cells = cells.float()
+        self.mean.copy_(cells.mean((0, 2, 3)))
+        self.std.copy_(cells.std((0, 2, 3)))
+
     def normalise(self, cells): return (cells - self.mean[:, None, None])/self.std[:, None, None].clamp_min(1e-4)
     def restore(self, cells): return cells*self.std[:, None, None] + self.mean[:, None, None]
