@@ -21,7 +21,7 @@ bench: setup
 
 clean:
 	rm -rf .venv *.egg-info build .pytest_cache .ruff_cache
-	find nbs wmkit tests benchmarks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find nbs wmkit tests $(wildcard benchmarks) -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # Done again only when a lock, pyproject.toml or the script changes; then it needs no network if nothing new is asked for.
 setup: .venv/.wmkit

@@ -153,10 +153,12 @@ def main():
     return 1 if failed else 0
 
 
+def stop(number, frame):
+    "End every process with its kernels and workers, and do not wait for the queue."
+    for process in list(running): end(process)
+    os._exit(128 + number)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try: code = main()
-    except KeyboardInterrupt: code = 130
-    finally:
-        for process in list(running): end(process)
-    os._exit(code)  # threads of killed notebooks must not keep it
+    for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, stop)
+    sys.exit(main())
