@@ -7,8 +7,7 @@
 BIN = .venv/bin
 
 quickstart: setup
-	@$(BIN)/wmkit run quickstart
-	@$(BIN)/python -c "$$where"
+	$(BIN)/wmkit run quickstart -f configs/quickstart.yaml
 
 test: setup
 	@$(BIN)/python tests/run_tests.py
@@ -44,18 +43,3 @@ lock:
 	awk '/^[a-z0-9]/ { cuda = /^(torch|torchvision|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==/ } \
 		{ print > (cuda ? "requirements-cuda.lock" : "requirements.lock") }' .requirements
 	rm .requirements
-
-define where
-from wmkit.runs import list_runs
-run = list_runs()[-1]
-told = {"notebook.ipynb": "the executed notebook: its scrubber plays without a kernel", "result.json": "the measures",
-        "doctor.json": "what the doctor found", "metrics.jsonl": "losses, step by step", "log.txt": "all that was printed"}
-print(f"\n{run.folder}")
-for file in sorted(run.folder.iterdir()) + sorted(run.folder.glob("media/*")):
-    name = str(file.relative_to(run.folder))
-    if file.suffix == ".html": told[name] = "the rollout to scrub, in any browser, offline"
-    if file.suffix in (".mp4", ".gif"): told[name] = "truth, dream and error side by side"
-    if name in told: print(f"  {name:24} {told[name]}")
-print("\nOpen it in JupyterLab:  make lab")
-endef
-export where
