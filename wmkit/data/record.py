@@ -87,8 +87,9 @@ def close(self:Game):
 
 # %% ../../nbs/12_record.ipynb #8baf7b6e
 SEGMENTS = (  # weight, fewest and most frames, what is done
-    (8, 3, 7, ""), (18, 8, 20, "forward"), (18, 6, 14, "back"), (14, 4, 10, "strafe"), (26, 4, 10, "yaw"), (6, 3, 5, "pitch"), (7, 5, 10, "jump"),
-    (10, 6, 16, "forward yaw"), (5, 6, 12, "forward strafe"), (3, 5, 10, "back yaw"), (5, 5, 10, "strafe yaw"), (2, 4, 8, "forward yaw pitch"), (5, 5, 10, "forward jump"))
+    (9, 3, 7, ""), (18, 8, 20, "forward"), (18, 6, 14, "back"), (24, 4, 10, "strafe"), (26, 4, 10, "yaw"), (12, 3, 5, "pitch"), (12, 5, 10, "jump"),
+    (10, 6, 16, "forward yaw"), (7, 6, 12, "forward strafe"), (3, 5, 10, "back yaw"), (7, 5, 10, "strafe yaw"), (4, 4, 8, "forward yaw pitch"), (8, 5, 10, "forward jump"),
+    (5, 3, 6, "attack"))
 
 class Explorer:
     "Chooses an action from the state: a chain of segments."
@@ -141,10 +142,10 @@ def __call__(self:Explorer, state) -> np.ndarray:
     "The action [9] at a frame with `state` (named by `STATES`)."
     values = dict(use=int(self.choose(state)))
     p, wobble = self.parts, self.rng.uniform(.7, 1.3, 2)  # a hand is not a motor
-    for part in ("forward", "back"):
+    for part in ("forward", "back", "attack"):
         if part in p: values[part] = 1
     if "strafe" in p: values["right" if self.side > 0 else "left"] = 1
-    if "jump" in p and self.age % round(5/self.pace) == 0: values["jump"] = 1  # a jump lasts 16 tics
+    if "jump" in p and self.age % round(5/self.pace) < 2: values["jump"] = 1  # a jump lasts 16 tics
     if "yaw" in p: values["yaw"] = float(np.clip(self.turn*self.pace*wobble[0], -20, 20))
     if "pitch" in p: values["pitch"] = float(np.clip(self.look*self.pace*wobble[1], -10, 10))
     if "horizon" in p: values["pitch"] = float(np.clip(-state[STATES.index("pitch")], -4, 4))
