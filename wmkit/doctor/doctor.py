@@ -262,7 +262,7 @@ def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise,
 
 def examine_data(tokenizer, frames=None, latents=None, scan=None, statistics=None) -> list:
     "Findings on frames [b t 3 h w] in [-1, 1], their latents [b t n d], and () -> result of `wmkit.data.align`'s lag scan and statistics."
-    return [*examine("codec_roundtrip", lambda: static.check_codec_roundtrip(tokenizer.encode, tokenizer.decode, frames, getattr(tokenizer, "card", {}).get("psnr")), tokenizer=tokenizer, frames=frames),
+    return [*examine("codec_roundtrip", lambda: static.check_codec_roundtrip(tokenizer.encode, tokenizer.decode, frames, getattr(tokenizer, "card", {}).get("metrics", {}).get("psnr")), tokenizer=tokenizer, frames=frames),
             *examine("latent_reality", lambda: static.check_latent_reality(latents), latents=latents),
             *examine("action_lag_scan", lambda: static.check_action_lag_scan(scan()), frames_of_whole_episodes=scan),
             *examine("action_statistics", lambda: static.check_action_statistics(statistics()), clips=statistics)]

@@ -1,0 +1,149 @@
+"""The training notebooks under the launcher: killed or told to stop in the middle, they continue to the same curve, bit for bit; a sweep outlives a member that fails."""
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+import pytest, torch
+
+from wmkit.checkpoints import latest, list_checkpoints, model_hash, save_model
+from wmkit.cli import main, read_yaml
+from wmkit.core import read_json
+from wmkit.data.clips import Clips, build_frames, to_float
+from wmkit.data.episodes import toy_dataset
+from wmkit.data.latents import build_latents
+from wmkit.doctor.doctor import BY_CHECKPOINT, doctor_checkpoint
+from wmkit.findings import Report
+from wmkit.runs import Run, check_params
+from wmkit.tokenizers.conv import ConvTokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT/"nbs/runs"
+ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1")
+TINY = dict(dataset="toy", tokenizer="coder/tokenizer", width=16, steps=90, batch=8, evaluate_every=25, save_every=20, sampler_steps=1, horizon=4, shown=10)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    "A working tree of its own, with a data set, an untrained tokenizer and its latents, so that runs side by side need not make them."
+    root = tmp_path_factory.mktemp("house")
+    (root/"settings.ini").write_text("[paths]\ndata = data\ncheckpoints = checkpoints\noutputs = outputs\n[run]\ndevice = cpu\n")
+    store = build_frames(toy_dataset(root/"data/toy", episodes=5, frames=40, test=2, size=(64, 64)), root/"data/toy_frames")
+    torch.manual_seed(0)
+    tokenizer = ConvTokenizer((64, 64), width=8).eval()
+    with torch.no_grad(): tokenizer.statistics.fit(tokenizer.raw(to_float(Clips(store, "train", 40).get([(0, 0)]).data)))
+    save_model(root/"checkpoints/coder/tokenizer/step_000000", tokenizer, dict(dataset=store.name, metrics=dict(psnr=9.)))
+    build_latents(store, tokenizer, root/f"data/toy_latents_{model_hash(tokenizer)}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def launch(house):
+    "Start `wmkit ...` in the house; what a failing test leaves is killed, and its kernels then stop by themselves."
+    started = []
+    def launch(*args, **params):
+        given = [text for name, value in params.items() for text in ("-p", name, str(value))]
+        program = "import sys; from wmkit.cli import main; sys.exit(main())"
+        started.append(subprocess.Popen([sys.executable, "-c", program, *map(str, args), *given], cwd=house, env=ENVIRONMENT,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return started[-1]
+    yield launch
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+# These two take a core for themselves, beside the tests that come before theirs.
+@pytest.fixture(scope="module")
+def whole(launch): return launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", "whole", **TINY)
+
+@pytest.fixture(scope="module")
+def sweep(house, launch):
+    (house/"sweep.yaml").write_text("base: {dataset: toy, width: 8, steps: 6, batch: 4}\ngrid:\n  stride: [2, 8]\n  fine: [4, 16]\n")
+    return launch("sweep", NOTEBOOKS/"train_tokenizer.ipynb", "-f", "sweep.yaml", "--name", "four")
+
+
+def wait_for(condition, what, process, seconds=120):
+    "Poll until `condition()` is true."
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended before {what}: {process.communicate()[0]}"
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(.02)
+
+
+def ended(process, code=0):
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == code, said
+    return said
+
+
+def begun(house, launch, name, rows, **params):
+    "(process, run) of a training that has logged so many rows."
+    process, run = launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", name, **TINY | params), Run(house/"outputs"/name)
+    file = run.folder/("metrics.jsonl" if rows else "kernel.pid")
+    wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= rows, f"{rows} rows of {name}", process)
+    return process, run
+
+
+def curve(run): return (run.folder/"metrics.jsonl").read_bytes()
+def weights(house, name): return read_json(latest(house/"checkpoints"/name/"dynamics")/"card.json")["hash"]
+
+
+def test_killed_and_resumed_bit_for_bit(house, launch, whole):
+    process, run = begun(house, launch, "killed", 47)
+    os.killpg(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
+    process.kill()
+    process.wait()
+    while run.active: time.sleep(.05)  # papermill sees that its kernel is gone
+    assert run.status in ("interrupted", "failed") and run.result() == {}
+    assert 40 < len(run.metrics()) < TINY["steps"] and list_checkpoints(house/"checkpoints/killed/dynamics")
+    ended(launch("run", "--resume", "killed"))
+    ended(whole)
+    assert curve(run) == curve(Run(house/"outputs/whole"))
+    assert weights(house, "killed") == weights(house, "whole")
+    assert run.status == "done" and run.result()["step"] == TINY["steps"] and not run.result()["stopped"]
+
+
+def test_stopped_gently_reports_and_resumes(house, launch, whole, sweep, monkeypatch):
+    process, run = begun(house, launch, "gentle", 29)
+    process.send_signal(signal.SIGTERM)
+    assert "gentle stopped" in ended(process)
+    step = run.result()["step"]
+    assert run.result()["stopped"] and run.status == "stopped" and 29 <= step < TINY["steps"]
+    assert [f.name for f in list_checkpoints(house/"checkpoints/gentle/dynamics")][-1] == f"step_{step:06d}"
+    assert all((run.folder/name).exists() for name in ("report.html", "media/training_dynamics.png")) and len(Report.load(run.folder)) > 10
+    cells = [cell for cell in read_json(run.folder/"notebook.ipynb")["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in cells)
+
+    ended(launch("run", "--resume", "gentle"))
+    ended(whole)
+    assert curve(run) == curve(Run(house/"outputs/whole"))
+    assert weights(house, "gentle") == weights(house, "whole") and not run.result()["stopped"]
+
+    monkeypatch.chdir(house)  # what the training leaves is all that the doctor needs
+    report = doctor_checkpoint("checkpoints/gentle/dynamics")
+    assert set(BY_CHECKPOINT) <= {f.check for f in report}
+    assert "The card promises 9.0 dB" in report["codec_roundtrip"].message
+    assert not [f for f in report if "raised" in f.message or "Not measured" in f.message], report
+
+
+def test_stopped_before_the_first_step(house, launch):
+    process, run = begun(house, launch, "early", 0, tokenizer="")
+    process.send_signal(signal.SIGTERM)
+    ended(process)
+    result = run.result()
+    assert (run.status, result["stopped"], result["step"], result["checkpoint"]) == ("stopped", True, 0, None)
+    assert run.metrics() == [] and (run.folder/"report.html").exists()
+
+
+def test_sweep_names_the_member_that_failed(house, sweep, monkeypatch, capsys):
+    ended(sweep, 1)
+    monkeypatch.chdir(house)
+    assert main(["runs", "--compare", "four"]) == 0
+    _, *rows = capsys.readouterr().out.strip().split("\n")
+    assert [row.split()[1] for row in rows] == ["done", "done", "done", "failed"]
+    assert "64 x 64 do not divide into tokens of 128 pixels" in rows[3]
+    assert all(Run.open(f"four_00{i}").result()["psnr"] > 0 for i in range(3))
+
+
+def test_configs_fit_their_notebooks():
+    for file in (ROOT/"configs").glob("*.yaml"): check_params(NOTEBOOKS/f"{file.stem}.ipynb", read_yaml(file))
