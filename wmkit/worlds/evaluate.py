@@ -152,4 +152,6 @@ def evaluate(
     episodes = [e for e, _ in windows]
     errors = rollout_errors(world, test, windows, horizon, seed)
     result = dict(steps=world.steps, context=world.context, horizon=horizon, seed=seed) | summarize(errors, episodes, threshold, total)
-    return result | dict(gap_by_action=gap_by_action(errors, episodes, world.space), yaw=yaw_readback(world, test, seed=seed), speed=rollout_speed(world, test))
+    near, *_ = moving_windows(train, test, world.context, 1)  # short windows: many more of them, for actions that are rare
+    by_action = gap_by_action(rollout_errors(world, test, near, 1, seed), [e for e, _ in near], world.space)
+    return result | dict(gap_by_action=by_action, yaw=yaw_readback(world, test, seed=seed), speed=rollout_speed(world, test))
