@@ -30,6 +30,7 @@ class World:
     @property
     def device(self): return next(self.dynamics.parameters()).device
 
+# %% ../../nbs/50_world.ipynb #308de1b2
 @patch
 def _remembered(self:World, latents, generator):
     "Latents with the context's noise, and its level: one a frame."
@@ -64,7 +65,7 @@ def step(self:World,
     dynamics = self.dynamics.push(state["dynamics"], kept[:, 0], action, known, level[:, 0])
     return state | dict(dynamics=dynamics), self.tokenizer.decode(latents[:, None])[:, 0]
 
-# %% ../../nbs/50_world.ipynb #423c7455
+# %% ../../nbs/50_world.ipynb #8485c56f
 @patch
 def dream(self:World,
     frames,         # b k 3 h w in [-1, 1]: the context
