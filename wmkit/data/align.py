@@ -181,7 +181,6 @@ def _scan(x, actions, active, names, space, lags, before, after, train, episode,
         error, base = _ridge(x, _stack_lag(moved, 0, before, after)[:, active], train, strength)
         nulls.append(1 - error.sum(0)/base.sum(0))
     nulls = torch.stack(nulls)
-    nulls = nulls.clamp_min(0)  # a null fit may be far worse than the mean; that makes chance no better
     chance = (nulls.mean(0) + 4*nulls.std(0)).tolist()
     channels = {n: {lag: r2[lag][i] for lag in lags} for i, n in enumerate(names)}
     channel = _decide(r2, chance, space, names)

@@ -9,7 +9,6 @@ __all__ = ['moving_windows', 'rollout_errors', 'summarize', 'gap_by_action', 'ya
 # %% ../../nbs/52_evaluate.ipynb #91cc1531
 import math, time
 import torch
-from fastcore.basics import patch
 from ..core import Progress, threads
 from ..data.align import estimate_shift
 from ..data.clips import to_float
