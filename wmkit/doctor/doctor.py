@@ -282,7 +282,7 @@ def look(clips, tokenizer=None, count=8):
     frames = to_float(clip.data)
     return frames, tokenizer.encode(frames) if tokenizer else None, clip.actions
 
-def whole_episodes(clips, count=12, length=150):
+def whole_episodes(clips, count=24, length=150):
     "(data [e][t ...], actions [e][t a]) of the first rows of `count` episodes spread over the store; row t is the action taken AT frame t, as the alignment wants it."
     clips = Clips(clips.folder, "all", 1)
     episodes = list(clips.episodes.items())
