@@ -254,3 +254,9 @@ def test_wheel_holds_every_module_and_script(tmp_path):
     held = {file for file in zipfile.ZipFile(wheel).namelist() if file.startswith("wmkit/")}
     wanted = {str(file.relative_to(ROOT)) for kind in ("*.py", "*.js") for file in PACKAGE.rglob(kind)}
     assert held == wanted
+
+
+def test_expected_failures_can_fail():
+    "`expect_fail(lambda: ...)` makes a context manager and never enters it: a test that cannot fail."
+    idle = [name(notebook) for notebook in every_notebook() for source in cells(notebook) if re.search(r"^(?!.*with ).*expect_fail\(", source, re.M)]
+    assert not idle, f"use `with expect_fail(...):` or test_fail in {sorted(set(idle))}"
