@@ -7,7 +7,7 @@ __all__ = ['SCENARIOS', 'FREEDOOM2', 'FREEDOOM1', 'STATES', 'TICS', 'SEGMENTS', 
            'record']
 
 # %% ../../nbs/12_record.ipynb #4771a8c4
-import contextlib, os, tempfile
+import contextlib, hashlib, os, tempfile
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
@@ -205,7 +205,8 @@ def record(
 ) -> Dataset:
     "Record a dataset, or open it if `dest` holds just this recording; prints how often each action stands in it."
     import vizdoom
-    about = dict(game="vizdoom", version=vizdoom.__version__, episodes=episodes, frames=frames, maps=list(maps), seed=seed, skip=skip, test=test, size=list(size), run=run)
+    about = dict(game="vizdoom", version=vizdoom.__version__, episodes=episodes, frames=frames, maps=list(maps), seed=seed, skip=skip, test=test, size=list(size), run=run,
+                 explorer=hashlib.sha256(repr(SEGMENTS).encode()).hexdigest()[:8])  # another way to play is another recording
     for name in maps: check_map(name)
     if Path(dest).exists():
         old = Dataset(dest)
