@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'VIDEO', 'FILES_A_CHUNK', 'DATA_PATH', 'VIDEO_PATH', 'EPISODES_PATH', 'make_features', 'Moments',
-           'EpisodeWriter', 'Episode', 'Dataset', 'read_pyav', 'resize', 'toy_dataset', 'count_frames']
+           'EpisodeWriter', 'Episode', 'Dataset', 'read_pyav', 'resize', 'toy_dataset', 'count_frames', 'join_datasets']
 
 # %% ../../nbs/11_episodes.ipynb #55bbaae1
-import hashlib, io, json, os
+import hashlib, io, json, os, shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,6 +35,7 @@ def make_features(space, states, fps, height, width) -> dict:
              "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False}
     features[VIDEO] = dict(dtype="video", shape=[height, width, 3], names=["height", "width", "channels"], info=video)
     features["timestamp"] = dict(dtype="float32", shape=[1], names=None)
+    features["known"] = dict(dtype="bool", shape=[1], names=None)  # False: nobody knows what was done at this frame
     for k in "frame_index episode_index index task_index".split(): features[k] = dict(dtype="int64", shape=[1], names=None)
     return features
 
@@ -65,9 +66,17 @@ class Moments:
 
     def add(self, rows):  # n columns
         rows = rows.astype(np.float64)
-        self.count += len(rows)
-        self.sum, self.squares = self.sum + rows.sum(0), self.squares + (rows**2).sum(0)
-        self.min, self.max = np.minimum(self.min, rows.min(0)), np.maximum(self.max, rows.max(0))
+        self._add(len(rows), rows.sum(0), (rows**2).sum(0), rows.min(0), rows.max(0))
+
+    def _add(self, count, total, squares, low, high):
+        self.count, self.sum, self.squares = self.count + count, self.sum + total, self.squares + squares
+        self.min, self.max = np.minimum(self.min, low), np.maximum(self.max, high)
+
+    def add_result(self, result:dict):
+        "Take in what another `Moments` found."
+        low, high, mean, std = (np.asarray(result[k]).reshape(-1) for k in ("min", "max", "mean", "std"))
+        count = result["count"][0]
+        self._add(count, mean*count, (std**2 + mean**2)*count, low, high)
 
     def result(self, shape=(-1,)) -> dict:
         mean = self.sum/self.count
@@ -105,6 +114,14 @@ class EpisodeWriter:
 
 # %% ../../nbs/11_episodes.ipynb #c73ef6be
 @patch
+def _video_path(self:EpisodeWriter):
+    "Where the next episode's video goes."
+    chunk, file = divmod(len(self.episodes), FILES_A_CHUNK)
+    path = self.folder/VIDEO_PATH.format(video_key=VIDEO, chunk_index=chunk, file_index=file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+@patch
 def start(self:EpisodeWriter,
     task="play",  # what is done or where, e.g. the map's name
     seed=0        # what the episode can be recorded from again
@@ -112,11 +129,7 @@ def start(self:EpisodeWriter,
     "Begin an episode."
     import av
     if self.rows is not None: raise RuntimeError(f"episode {len(self.episodes)} was not ended")
-    if task not in self.tasks: self.tasks.append(task)
-    chunk, file = divmod(len(self.episodes), FILES_A_CHUNK)
-    path = self.folder/VIDEO_PATH.format(video_key=VIDEO, chunk_index=chunk, file_index=file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    self.container = av.open(str(path), "w")
+    self.container = av.open(str(self._video_path()), "w")
     self.stream = self.container.add_stream("libx264", rate=self.fps)
     self.stream.height, self.stream.width, self.stream.pix_fmt = self.height, self.width, "yuv420p"
     self.stream.options = dict(crf="18", preset="veryfast", g="16", keyint_min="16", bf="0", sc_threshold="0", threads="1")
@@ -126,7 +139,8 @@ def start(self:EpisodeWriter,
 def add(self:EpisodeWriter,
     frame,    # uint8 h w 3
     action,   # float [a], taken at this frame
-    state=()  # float [number of states]
+    state=(), # float [number of states]
+    known=True  # False: nobody knows the action (a bare video); give zeros
 ):
     "Add a frame."
     import av
@@ -135,7 +149,7 @@ def add(self:EpisodeWriter,
         raise ValueError(f"episode {len(self.episodes)}, frame {row}: {getattr(frame, 'dtype', type(frame))} {list(getattr(frame, 'shape', []))}; "
                          f"expected uint8 [{self.height}, {self.width}, 3]")
     if len(state) != len(self.states): raise ValueError(f"episode {len(self.episodes)}, frame {row}: {len(state)} states; expected {', '.join(self.states) or 'none'}")
-    self.rows.append((np.asarray(action, np.float32), np.asarray(state, np.float32)))
+    self.rows.append((np.asarray(action, np.float32), np.asarray(state, np.float32), bool(known)))
     if row % 8 == 0: self.moments[VIDEO].add(frame[::4, ::4].reshape(-1, 3)/255)  # a sample will do
     for packet in self.stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")): self.container.mux(packet)
 
@@ -148,27 +162,32 @@ def end(self:EpisodeWriter):
     for packet in self.stream.encode(): self.container.mux(packet)
     self.container.close()
     self.container = None
-    actions = self.space.check(np.stack([a for a, _ in self.rows]), f"episode {index}")
-    columns, t = dict(action=_vector_column(actions)), np.arange(n)
-    self.moments["action"].add(actions)
-    if self.states:
-        states = np.stack([s for _, s in self.rows])
-        columns["observation.state"] = _vector_column(states)
-        self.moments["observation.state"].add(states)
-    columns["timestamp"] = pa.array((t/float(self.fps)).astype(np.float32))
-    numbers = dict(frame_index=t, episode_index=t*0 + index, index=t + self.total, task_index=t*0 + self.tasks.index(self.task))
+    actions, states, known = (np.stack(column) for column in zip(*self.rows))
+    self._write_rows(self.space.check(actions, f"episode {index}"), states, known, self.task, self.seed)
+    self.rows = None
+
+@patch
+def _write_rows(self:EpisodeWriter, actions, states, known, task, seed):
+    "The episode's rows, and its line in the table of episodes."
+    index, n, t = len(self.episodes), len(actions), np.arange(len(actions))
+    columns = dict(action=_vector_column(actions)) | ({"observation.state": _vector_column(states)} if self.states else {})
+    for name, rows in (("action", actions), ("observation.state", states))[:len(columns)]: self.moments[name].add(rows)
+    if task not in self.tasks: self.tasks.append(task)
+    columns |= dict(timestamp=pa.array((t/float(self.fps)).astype(np.float32)), known=pa.array(known))
+    numbers = dict(frame_index=t, episode_index=t*0 + index, index=t + self.total, task_index=t*0 + self.tasks.index(task))
     table = pa.table(columns | {k: pa.array(v.astype(np.int64)) for k, v in numbers.items()})
-    if self.data is None:
-        path = self.folder/DATA_PATH.format(chunk_index=0, file_index=0)
-        path.parent.mkdir(parents=True)
+    chunk, file = divmod(index, FILES_A_CHUNK)
+    if file == 0:  # a data file for every so many episodes, so that reading one of them stays quick
+        if self.data is not None: self.data.close()
+        path = self.folder/DATA_PATH.format(chunk_index=0, file_index=chunk)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.data = pq.ParquetWriter(path, table.schema)
     self.data.write_table(table)
-    chunk, file = divmod(index, FILES_A_CHUNK)
     where = {f"videos/{VIDEO}/chunk_index": chunk, f"videos/{VIDEO}/file_index": file, f"videos/{VIDEO}/from_timestamp": 0.,
-             f"videos/{VIDEO}/to_timestamp": n/float(self.fps), "data/chunk_index": 0, "data/file_index": 0}
-    self.episodes.append(dict(episode_index=index, tasks=[self.task], length=n, dataset_from_index=self.total, dataset_to_index=self.total + n)
-                         | where | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0, "wmkit/seed": self.seed})
-    self.total, self.rows = self.total + n, None
+             f"videos/{VIDEO}/to_timestamp": n/float(self.fps), "data/chunk_index": 0, "data/file_index": chunk}
+    self.episodes.append(dict(episode_index=index, tasks=[task], length=n, dataset_from_index=self.total, dataset_to_index=self.total + n)
+                         | where | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0, "wmkit/seed": seed})
+    self.total += n
 
 # %% ../../nbs/11_episodes.ipynb #c375e31a
 @patch
@@ -266,6 +285,13 @@ def rows(self:Dataset, index:int):
 def actions(self:Dataset, index:int):
     "Actions float32 [t a] of episode `index`: row t was taken **at** frame t."
     return torch.from_numpy(_vectors(self.rows(index)["action"], self.space.size))
+
+@patch
+def known(self:Dataset, index:int):
+    "bool [t] of episode `index`: is the action of row t known? (All are, in data sets written before there was such a column.)"
+    rows = self.rows(index)
+    if "known" not in rows.column_names: return torch.ones(len(rows), dtype=torch.bool)
+    return torch.from_numpy(rows["known"].to_numpy().astype(bool))
 
 @patch
 def states(self:Dataset, index:int):
@@ -401,6 +427,38 @@ def validate(self:Dataset):
     for e in self.episodes: self._validate_episode(e)
     return self
 
+# %% ../../nbs/11_episodes.ipynb #fb2de75a
+@patch
+def adopt(self:EpisodeWriter,
+    dataset  # a Dataset of the same channels, states, rate and size
+):
+    "Take over all episodes of `dataset` as they are."
+    for field in ("space", "fps", "height", "width"):
+        mine, theirs = getattr(self, field), getattr(dataset, field)
+        if mine != theirs: raise ValueError(f"{dataset.root} cannot be joined: its {field} is {theirs}, not {mine}; import both with the same options")
+    if list(dataset.states_names) != list(self.states): raise ValueError(f"{dataset.root} cannot be joined: its states are {list(dataset.states_names)}, not {list(self.states)}")
+    for e in dataset.episodes:
+        source, dest = dataset.path(e.index), self._video_path()
+        try: os.link(source, dest)
+        except OSError: shutil.copyfile(source, dest)  # another file system, or one without links
+        states = dataset.states(e.index).numpy() if self.states else np.zeros((e.length, 0), np.float32)
+        self._write_rows(dataset.actions(e.index).numpy(), states, dataset.known(e.index).numpy(), e.task, e.seed)
+    self.moments[VIDEO].add_result(read_json(dataset.root/"meta/stats.json")[VIDEO])
+
+def join_datasets(
+    roots,       # folders of data sets of one kind
+    dest,        # the new data set's folder; must not exist
+    test=0,      # how many of the last episodes are the test split
+    about=None   # anything JSON-able
+) -> Dataset:
+    "One data set of all episodes, in the order of `roots`; the old ones stay."
+    roots = list(roots)
+    if not roots: raise ValueError(f"{dest}: no data set to join")
+    first = Dataset(roots[0])
+    with EpisodeWriter(dest, first.space, first.fps, first.height, first.width, first.states_names, about) as writer:
+        for root in roots: writer.adopt(Dataset(root))
+        return writer.finish(test)
+
 # %% ../../nbs/11_episodes.ipynb #3cd597b1
 @patch
 def fingerprint(self:Dataset) -> str:
@@ -408,6 +466,8 @@ def fingerprint(self:Dataset) -> str:
     digest = hashlib.sha256(json.dumps([self.space.to_dict(), str(self.fps), self.height, self.width, self.info["splits"]]).encode())
     for e in self.episodes:
         digest.update(self.actions(e.index).numpy().tobytes())
+        known = self.known(e.index)
+        if not known.all(): digest.update(known.numpy().tobytes())
         with open(self.path(e.index), "rb") as f:
             size = f.seek(0, io.SEEK_END)
             f.seek(max(0, size - 2**16))
