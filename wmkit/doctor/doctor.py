@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import read_json, settings
-from ..data.align import action_statistics, lag_scan
+from ..data.align import lag_scan
 from ..data.clips import Clips, to_float
+from ..data.coverage import coverage
 from . import static, step0
 from ..noise import add_noise
 from ..objectives.sampler import sample
@@ -283,10 +284,14 @@ def look(clips, tokenizer=None, count=8):
     return frames, tokenizer.encode(frames) if tokenizer else None, clip.actions
 
 def whole_episodes(clips, count=24, length=150):
-    "(data [e][t ...], actions [e][t a]) of the first rows of `count` episodes spread over the store; row t is the action taken AT frame t, as the alignment wants it."
+    "(data [e][t ...], actions [e][t a]) of up to `length` rows with known actions of `count` episodes spread over the store; row t is the action taken AT frame t, as the alignment wants it."
     clips = Clips(clips.folder, "all", 1)
     episodes = list(clips.episodes.items())
-    chosen = [clips.get([(e, 0)], min(n, length + 1)) for e, n in episodes[::max(1, len(episodes)//count)][:count]]
+    chosen = []
+    for e, n in episodes[::max(1, len(episodes)//count)][:count]:
+        edges = clips._file(e).get_tensor("known").int().diff(prepend=torch.zeros(1), append=torch.zeros(1)).nonzero()[:, 0].tolist()
+        start, stop = max(zip(edges[::2], edges[1::2]), key=lambda run: run[1] - run[0], default=(0, 0))   # the longest run of known rows
+        if stop - start > 1: chosen.append(clips.get([(e, start - 1)], min(stop - start, length) + 1))
     return [c.data[0, :-1] for c in chosen], [c.actions[0, 1:] for c in chosen]   # a store's row t led to frame t
 
 def examine_clips(clips, tokenizer) -> tuple:
@@ -294,8 +299,8 @@ def examine_clips(clips, tokenizer) -> tuple:
     if clips is None: return examine_data(tokenizer), None, None
     frames, latents, actions = look(clips, tokenizer)
     data, rows = whole_episodes(clips)
-    scan = (lambda: lag_scan(data, rows, clips.space)) if clips.kind == "frames" else None
-    return examine_data(tokenizer, frames, latents, scan, lambda: action_statistics(rows, clips.space)), latents, actions
+    scan = (lambda: lag_scan(data, rows, clips.space)) if clips.kind == "frames" and rows else None
+    return examine_data(tokenizer, frames, latents, scan, (lambda: coverage(rows, clips.space)) if rows else None), latents, actions
 
 # %% ../../nbs/69_doctor.ipynb #b9ffb275
 def preflight(

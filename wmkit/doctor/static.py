@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from ..checkpoints import load_model, save_model
 from ..data.align import latent_reality
+from ..data.coverage import RARE, draw_coverage
 from ..findings import Finding, check, ok_if, small_figure
 from ..noise import expand
 
@@ -314,21 +315,19 @@ def check_action_lag_scan(
     return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan["pairs"], evidence=_draw_lags(scan["scores"], best))
 
 # %% ../../nbs/60_static.ipynb #d03be0b9
-@check(13, "static", "dummy actions: channels that never change, or hardly ever", "ground truth",
+@check(13, "static", "dummy actions: channels that never change, or hardly ever; play that never rests", "ground truth",
        causes=["the recorder or importer does not fill these channels", "the player or policy never used them"],
-       remedy="Record play that uses them, or leave them out of the action space.")
+       remedy="Record play that uses them (and now and then does nothing), or leave them out of the action space; balance what is drawn with event_weights.")
 def check_action_statistics(
-    statistics:dict  # from `wmkit.data.align.action_statistics`
+    found:dict  # from `wmkit.data.coverage.coverage`
 ):
-    "The least share of rows in which a channel is used: >= 1 %, and none constant; `fail` when all are constant or one is not finite."
-    channels, constant = statistics["channels"], statistics["constant"]
+    "The least share of rows in which a channel is used: >= 1 %, and none constant; at rest in >= 1 % (where no level is always on); `fail` when all are constant or one is not finite."
+    channels, constant, rare, kinds = found["channels"], found["constant"], found["rare"], found["kinds"]
     broken = [name for name, c in channels.items() if not math.isfinite(c["std"])]
-    rare = [name for name, c in channels.items() if name not in constant and not c["active"] >= .01]
-    message = f"{statistics['rows']} rows, nothing done in {statistics['none']:.0%}."
+    restless = kinds["none"] < RARE and all(c["kind"] != "level" for c in channels.values())
+    message = f"{found['rows']} rows{', ' + str(found['left_out']) + ' more without a known action' if found['left_out'] else ''}; nothing done in {kinds['none']:.2g} of them, camera and keys together in {kinds['combined']:.2g}."
     for names, what in ((broken, "not finite"), (constant, "never change"), (rare, "used in less than 1 %")): message += f" {what.capitalize()}: {', '.join(names)}." if names else ""
-    verdict = "fail" if broken or len(constant) == len(channels) else ok_if(not constant and not rare, "warn")
-    figure, axes = small_figure(3.6, .6 + .18*len(channels))
-    axes.barh(list(channels), [c["active"] for c in channels.values()], color=["#b3261e" if n in constant + broken else "#9a5b00" if n in rare else "#3366aa" for n in channels])
-    axes.set(xlabel="share of rows in which it is used")
+    if restless: message += " A player who lets go of everything is hardly in the data: the picture may drift then."
+    verdict = "fail" if broken or len(constant) == len(channels) else ok_if(not constant and not rare and not restless, "warn")
     used = math.nan if broken else min(0. if name in constant else c["active"] for name, c in channels.items())
-    return Finding("action_statistics", verdict, used, ">= 0.01 for every channel", message, unit="of rows", n=statistics["rows"], evidence=figure)
+    return Finding("action_statistics", verdict, used, ">= 0.01 for every channel", message, unit="of rows", n=found["rows"], evidence=None if broken else draw_coverage(found))
