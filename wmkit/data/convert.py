@@ -8,7 +8,7 @@ __all__ = ['ARCHIVES', 'ENGINES', 'Row', 'Break', 'Notes', 'Recording', 'at_from
            'convert_recording', 'in_process', 'in_pool', 'in_ray', 'describe_import', 'convert']
 
 # %% ../../nbs/12_convert.ipynb #fab1db52
-import hashlib, json, math, multiprocessing, os, shutil, stat, tarfile, threading, time, zipfile
+import hashlib, json, math, multiprocessing, os, shutil, stat, tarfile, threading, zipfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool

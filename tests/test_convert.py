@@ -1,0 +1,111 @@
+"""Conversion as a user meets it: killed with SIGKILL, by a pool of processes, through Ray; its workers end with it."""
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+READER = """
+import os, time
+from wmkit.data.actions import DOOM
+from wmkit.data.convert import Recording, Row, convert, video_frames, video_info
+
+def read(notes, video, wait, die):
+    if notes.name == die: os._exit(9)  # as the memory's warden or a crash in a decoder would end it
+    def rows():
+        for t, frame in enumerate(video_frames(video)):
+            time.sleep(wait)
+            yield Row(frame, DOOM.vector(yaw=t % 5))
+    return Recording(video_info(video).fps, rows(), video_info(video).frames)
+
+def items(folder): return {f.stem: dict(video=f) for f in sorted(folder.rglob("*.mp4"))}
+"""
+MAIN = """
+import sys
+from pathlib import Path
+from reader import DOOM, convert, items, read
+if __name__ == "__main__":
+    convert(sys.argv[1], items(Path(sys.argv[2])), read, DOOM, format="turns", options=dict(wait=float(sys.argv[3]), die=sys.argv[6]), workers=int(sys.argv[4]), engine=sys.argv[5])
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    "A folder with a source of four videos, a reader and a program; and the result of an undisturbed conversion."
+    from wmkit.data.episodes import toy_dataset
+    folder = tmp_path_factory.mktemp("convert")
+    toy_dataset(folder/"source", episodes=4, frames=40, test=0)
+    (folder/"reader.py").write_text(textwrap.dedent(READER))
+    (folder/"main.py").write_text(textwrap.dedent(MAIN))
+    return folder
+
+
+def start(place, dest, wait=0., workers=0, engine="pool", die=""):
+    command = [sys.executable, place/"main.py", place/dest, place/"source", wait, workers, engine, die]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                            env=os.environ | dict(OMP_NUM_THREADS="1", RAY_DEDUP_LOGS="0", PYTHONPATH=str(place)))
+
+
+def finish(process):
+    said = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, said
+    return said
+
+
+def fingerprint(place, dest):
+    from wmkit.data.episodes import Dataset
+    return Dataset(place/dest).validate().fingerprint()
+
+
+def parts(place, dest): return {f.name: f.stat().st_mtime_ns for f in (place/f".{dest}.import").glob("part_*")}
+
+
+def group(pid):
+    "The live processes of a session."
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try: status = (folder/"stat").read_text().rpartition(")")[2].split()
+        except OSError: continue
+        if int(status[3]) == pid and status[0] != "Z": found.append(int(folder.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    finish(start(place, "whole", .01))
+    return fingerprint(place, "whole")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_conversion_goes_on(place, whole, workers):
+    dest = f"killed_{workers}"
+    process = start(place, dest, .01, workers)
+    deadline = time.monotonic() + 60
+    while not parts(place, dest) and time.monotonic() < deadline: time.sleep(.01)
+    before = parts(place, dest)
+    assert 0 < len(before) < 4 and not (place/dest).exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    while group(process.pid) and time.monotonic() < deadline: time.sleep(.05)
+    assert not group(process.pid), "the workers of a killed conversion live on"
+    kept = parts(place, dest)
+    assert before.items() <= kept.items() and not (place/dest).exists()
+    assert f"{len(kept)} of 4 recordings were finished before" in finish(start(place, dest, .01, workers))
+    assert fingerprint(place, dest) == whole and not (place/f".{dest}.import").exists()
+
+
+def test_ray_runs_the_same_function(place, whole):
+    finish(start(place, "ray", .01, 2, "ray"))
+    assert fingerprint(place, "ray") == whole
+
+
+def test_a_worker_that_dies_is_said(place):
+    process = start(place, "dies", 0, 2, die="file-002")
+    said = process.communicate(timeout=100)[0]
+    assert process.returncode == 1 and "a worker process died: out of memory, or a crash in a decoder. What is finished is kept" in said
+    assert not (place/"dies").exists()
