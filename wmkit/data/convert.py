@@ -279,8 +279,9 @@ def convert_recording(
                     told(0, 1)
             cutter.end()
             if cutter.writer and cutter.writer.episodes: cutter.writer.finish()
-        finally:
-            if cutter.writer: cutter.writer.__exit__(ValueError, None, None)  # after an error: close its files
+        except BaseException as e:
+            if cutter.writer: cutter.writer.__exit__(type(e), e, e.__traceback__)  # closes its files
+            raise
         write_json(new/"notes.json", notes.to_dict() | dict(breaks=breaks, size=cutter.shape))
     return part
 

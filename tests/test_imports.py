@@ -1,0 +1,108 @@
+"""Every importer against sources of known truth that were damaged on purpose, and against a kill. The writers and the damages stand in tests/writers, one file a format."""
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import writers
+from writers import play
+
+FORMATS = sorted(file.stem for file in Path(writers.__file__).parent.glob("*.py") if file.stem != "__init__")
+WRITERS = {name: importlib.import_module(f"writers.{name}") for name in FORMATS}
+CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
+
+
+def importer(name): return getattr(importlib.import_module(f"wmkit.data.import_{name}"), f"import_{name}")
+
+
+def fresh(name, folder):
+    "A source of that format, and the keyword arguments of its import."
+    folder.mkdir(parents=True)
+    WRITERS[name].write(folder, play())
+    return dict(source=folder, workers=0) | WRITERS[name].EXTRA
+
+
+def everything(report):
+    "All that an import report says, as text."
+    said = [f"{name}: {line}" for name, n in report["notes"].items() for kind in ("repairs", "breaks") for line in n.get(kind, [])]
+    return "\n".join([*said, *(f"{key} ({count})" for key, count in report["dropped"].items()), *(f"{k} {v}" for k, v in report["facts"].items())])
+
+
+def test_every_importer_has_a_writer():
+    notebooks = {file.stem.removeprefix("14_import_") for file in (Path(__file__).parents[1]/"nbs").glob("14_import_*.ipynb")}
+    assert notebooks == set(FORMATS)
+    assert len(CASES) >= 40 and all(len(WRITERS[name].SPOILT) >= 5 for name in FORMATS)
+
+
+@pytest.mark.parametrize("name, spoilt", CASES, ids=[f"{name}: {spoilt.name}" for name, spoilt in CASES])
+def test_spoilt(name, spoilt, tmp_path):
+    "One clear error that names the file and leaves nothing, or a repair that the report tells."
+    from wmkit.core import read_json
+    from wmkit.data.episodes import Dataset
+    arguments, dest = fresh(name, tmp_path/"source"), tmp_path/"data/new"
+    spoilt.spoil(arguments["source"])
+    assert bool(spoilt.error) != bool(spoilt.repair)
+    if spoilt.error:
+        with pytest.raises((ValueError, OSError)) as caught: importer(name)(dest=dest, **arguments)
+        assert re.search(spoilt.error, str(caught.value), re.S), str(caught.value)
+        assert not dest.exists()
+        left = [str(file.relative_to(tmp_path)) for file in (tmp_path/"data").rglob("*") if file.name != ".new.import"] if (tmp_path/"data").exists() else []
+        assert all(re.match(r"data/\.new\.import/(part|unpacked)_\w+(/|$)", file) for file in left), left  # whole parts of the recordings before it
+    else:
+        importer(name)(dest=dest, **arguments)
+        Dataset(dest).validate()
+        said = everything(read_json(dest/"meta/import.json"))
+        assert re.search(spoilt.repair, said), said
+        assert [file.name for file in (tmp_path/"data").iterdir()] == ["new"]
+
+
+KILL = """
+import importlib, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+import wmkit.data.convert as convert
+from pathlib import Path
+write, written = convert._Cutter.write, [0]
+def dying(self, row):
+    write(self, row)
+    written[0] += 1
+    if written[0] == 40: os.kill(os.getpid(), signal.SIGKILL)
+for name in sys.argv[3:]:
+    writer, place = importlib.import_module(f"writers.{name}"), Path(sys.argv[2])/name
+    run = getattr(importlib.import_module(f"wmkit.data.import_{name}"), f"import_{name}")
+    if not os.fork():
+        convert._Cutter.write = dying
+        run(place/"source", place/"new", workers=0, **writer.EXTRA)
+        os._exit(0)
+    print(name, os.WTERMSIG(os.wait()[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    "Imports of every format that were killed after 40 frames: {format: (folder, signal)}."
+    place = tmp_path_factory.mktemp("killed")
+    for name in FORMATS: fresh(name, place/name/"source")
+    command = [sys.executable, "-c", textwrap.dedent(KILL), str(Path(__file__).parent), str(place), *FORMATS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | dict(OMP_NUM_THREADS="1"))
+    ends = dict(re.findall(r"^(\w+) (\d+)$", done.stdout, re.M))
+    assert set(ends) == set(FORMATS), done.stdout + done.stderr
+    return {name: (place/name, int(ends[name])) for name in FORMATS}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_killed(name, killed):
+    from wmkit.data.episodes import Dataset
+    place, number = killed[name]
+    arguments = dict(source=place/"source", workers=0) | WRITERS[name].EXTRA
+    assert number == signal.SIGKILL and not (place/"new").exists() and (place/".new.import").exists()
+    importer(name)(dest=place/"new", **arguments)
+    importer(name)(dest=place/"never_killed", **arguments)
+    assert Dataset(place/"new").validate().fingerprint() == Dataset(place/"never_killed").fingerprint()
+    assert sorted(file.name for file in place.iterdir()) == ["never_killed", "new", "source"]
