@@ -109,6 +109,7 @@ SPOILT = [
     Spoilt("entries are missing", edit(lambda found: [found.pop(k) for k in ("20", "21")]), repair=r"entries 20 to 21 are missing"),
     Spoilt("an entry stands twice", _twice, error=r"seed_1_part_1\.json.*'17' stands twice"),
     Spoilt("an entry that is no number", edit(lambda found: found.update(last=found["59"])), error=r"seed_1_part_1\.json.*'last'"),
+    Spoilt("an entry far away", edit(lambda found: found.update({"99999999999": found["59"]})), error=r"seed_1_part_1\.json has entries up to 99999999999"),
     Spoilt("unknown field", _set("3", fov=70), repair=r"fov"),
     Spoilt("turns are in degrees already", _factor("yaw_delta", 15.), error=r"seed_1_part_1\.json: .*yaw_delta.*15.*scale"),
     Spoilt("the sign of yaw is turned", _factor("yaw_delta", -1.), error=r"seed_1_part_1\.json: .*yaw_delta.*-15"),

@@ -124,7 +124,7 @@ def report_turns(
         if strict: raise ValueError(f"{text}; leave this recording out, or give strict=False to take the turns as they are")
         notes.repair(f"{text}; taken as they are")
 
-# %% ../../nbs/14_import_gamefactory.ipynb #d6cf8d98
+# %% ../../nbs/14_import_gamefactory.ipynb #4b395e6b
 def _gap(missing): return f"entry {missing[0]} is missing" if len(missing) == 1 else f"entries {missing[0]} to {missing[-1]} are missing"
 
 def _gf_rows(video, actions, known, states, there):
@@ -140,9 +140,9 @@ def _gf_rows(video, actions, known, states, there):
 def read_gamefactory(notes, metadata, video, prompts=(), scale=15., strict=True):
     "A recording of GF-Minecraft for `convert`."
     about, found = load_metadata(metadata)
+    info, last = video_info(video), max(found)
+    if info.frames != last + 1: raise ValueError(f"{metadata} has entries up to {last}, so {last + 1} frames; {video} has {info.frames}: download both again, or leave this recording out")
     led, states, there = entry_arrays(metadata, found, notes)
-    info = video_info(video)
-    if info.frames != len(there): raise ValueError(f"{metadata} has entries up to {len(there) - 1}, so {len(there)} frames; {video} has {info.frames}: download both again, or leave this recording out")
     report_turns(metadata, np.where(there[:, None], led, 0), states, notes, scale, strict)
     led[:, [GF_SPACE.index(d) for d in DELTAS]] *= scale
     actions, known = at_from_led_to(GF_SPACE.check(led, str(metadata)), there)
