@@ -108,12 +108,16 @@ def build_frames(
 @dataclass
 class Clip:
     "Windows of consecutive frames (or latents)."
-    data: torch.Tensor     # b t ...: uint8 frames [b t 3 h w], or float32 latents [b t n d]
+    data: torch.Tensor     # b t ...: uint8 frames [b t 3 h w], or latents [b t n d] as they are stored (float16)
     actions: torch.Tensor  # b t a: row t led to frame t
     known: torch.Tensor    # b t, bool: is there such an action?
     index: list            # of each window (episode, first frame)
 
-    def to(self, device): return Clip(self.data.to(device), self.actions.to(device), self.known.to(device), self.index)
+    def to(self, device):
+        "On `device`, latents as float32: half the bytes travel, and the conversion is done there."
+        data = self.data.to(device)
+        return Clip(data.float() if data.dtype == torch.float16 else data, self.actions.to(device), self.known.to(device), self.index)
+
     def __len__(self): return len(self.data)
 
 # %% ../../nbs/17_clips.ipynb #afef46f4
@@ -154,12 +158,13 @@ class Clips:
 # %% ../../nbs/17_clips.ipynb #dc241c30
 @patch
 def _file(self:Clips, episode):
-    "The open file of an episode."
+    "The tensors of an episode: views of the mapped file, read when they are copied."
     if self._handles[0] != os.getpid(): self._handles = os.getpid(), {}
     handles = self._handles[1]
     if episode not in handles:
         path = self.folder/self.files[episode]
-        try: handles[episode] = safe_open(path, "pt")
+        try:
+            with safe_open(path, "pt") as file: handles[episode] = {k: file.get_tensor(k) for k in (self.kind, "actions", "known")}
         except (SafetensorError, OSError) as e: raise ValueError(f"{path} is missing or truncated ({e}); remove {self.folder} and build it again") from None
     return handles[episode]
 
@@ -170,15 +175,15 @@ def get(self:Clips,
 ) -> Clip:
     "The clip of just these windows."
     length = self.length if length is None else length
-    parts = {k: [] for k in (self.kind, "actions", "known")}
+    parts = {k: [] for k in (self.kind, "actions", "known")}  # of views: each window is copied once, by stack
     for episode, start in windows:
         if episode not in self.episodes: raise IndexError(f"{self.folder}: no episode {episode} in split {self.split}")
         if not 0 <= start <= self.episodes[episode] - length:
             raise IndexError(f"episode {episode} has {self.episodes[episode]} frames: no window of {length} at {start}")
         file = self._file(episode)
-        for k in parts: parts[k].append(file.get_slice(k)[start:start+length])
+        for k in parts: parts[k].append(file[k][start:start+length])
     data, actions, known = (torch.stack(v) for v in parts.values())
-    return Clip(data.float() if data.dtype == torch.float16 else data, actions, known, [(int(e), int(s)) for e, s in windows])
+    return Clip(data, actions, known, [(int(e), int(s)) for e, s in windows])
 
 # %% ../../nbs/17_clips.ipynb #8403d139
 @patch
@@ -268,7 +273,7 @@ def event_weights(
 ) -> EventWeights:
     "Weights for `clips.sample`, by the actions of its split. ValueError for an unknown event, or when nothing that is asked for occurs."
     if unknown := set(shares) - {*EVENTS, "rare"}: raise ValueError(f"no event {sorted(unknown)[0]!r}; there are {', '.join(EVENTS)} and rare")
-    rows = {e: (clips._file(e).get_tensor("actions").numpy(), clips._file(e).get_tensor("known").numpy()) for e in clips.episodes}
+    rows = {e: (clips._file(e)["actions"].numpy(), clips._file(e)["known"].numpy()) for e in clips.episodes}
     known = sum(int(k.sum()) for _, k in rows.values())
     used = sum(((a != 0) & k[:, None]).sum(0) for a, k in rows.values())
     rare = [clips.space.names[i] for i in np.argsort(-used, kind="stable") if 0 < used[i] < RARE*known]

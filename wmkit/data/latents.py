@@ -36,7 +36,7 @@ def latent_statistics(
     episodes=20    # the first so many
 ) -> tuple:
     "Mean and standard deviation [d] of each latent channel."
-    latents = torch.cat([clips.get([(e, 0)], n).data[0].flatten(0, 1) for e, n in list(clips.episodes.items())[:episodes]])
+    latents = torch.cat([clips.get([(e, 0)], n).data[0].flatten(0, 1).float() for e, n in list(clips.episodes.items())[:episodes]])
     return latents.mean(0), latents.std(0)
 
 # %% ../../nbs/18_latents.ipynb #c9e62acd

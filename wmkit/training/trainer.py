@@ -211,8 +211,7 @@ def collect(self:Training, values:dict) -> dict:
 def advance(self:Training, stop=False):
     "One step; fills `row`. Returns whether any process wants to stop."
     from accelerate.utils import send_to_device
-    batch = self.batches(self.generators["data"])
-    if self.accelerator.device.type != "cpu": batch = send_to_device(batch, self.accelerator.device)
+    batch = send_to_device(self.batches(self.generators["data"]), self.accelerator.device)  # latents become float32 here
     buffers = [b.clone() for b in self.model.buffers()]  # forward may write them (codebooks, running statistics)
     loss, values = self.loss(self.wrapped, batch, self.generators["noise"])
     if clash := {"step", "model", "loss", "lr", "grad_norm", "skipped", "stop"} & set(values):
