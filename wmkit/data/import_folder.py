@@ -19,7 +19,7 @@ from .convert import Break, Notes, Recording, Row, at_from_led_to, convert, sour
 from .events import frame_times
 from .mapping import keys_of, known_words, numbers, read_mapping, read_rules, rules_from
 
-# %% ../../nbs/14_import_folder.ipynb #4551c2d3
+# %% ../../nbs/14_import_folder.ipynb #b7a52e18
 MAPPING = dict(videos="pattern of the videos, or of folders of images", actions="pattern of the action files", convention="at or led_to",
                rows="one per frame, or {frame: column}, or {time: column}", channels="what the columns mean", states="name: column", fps="frames a second", columns="names, for files without a header")
 UNITS = dict(s=1., ms=1e-3, us=1e-6, ns=1e-9)
@@ -41,9 +41,10 @@ def check_rows(rows, where:str) -> dict:
 def check_mapping(file) -> dict:
     "The mapping of a folder; ValueError names what is missing or wrong."
     found, where = read_mapping(file, MAPPING), str(file)
-    lacks = [w for w in ("videos", "actions", "convention", "rows", "channels") if w not in found]
+    lacks = [w for w in ("videos", "actions", "convention", "channels") if w not in found]
     if lacks: raise ValueError(f"{where} lacks {', '.join(lacks)} ({'; '.join(f'{w}: {MAPPING[w]}' for w in lacks)})")
     if found["convention"] not in ("at", "led_to"): raise ValueError(f"{where}: convention {found['convention']!r}; expected `at` (the action taken at a frame) or `led_to` (the action that led to it)")
+    found = dict(rows="one per frame") | found
     check_rows(found["rows"], where)
     rules_from(found["channels"], where)
     fps, states, columns = found.get("fps"), found.get("states", {}), found.get("columns", ["x"])

@@ -146,11 +146,12 @@ def evaluate(
     train, test,     # Clips of frames: the threshold comes from the one, the windows from the other
     horizon=12, seed=0,
 ) -> dict:
-    "Everything above, for `result.json`: `psnr` by horizon, gaps, skill, yaw read-back, speed."
+    "Everything above, for `result.json`: `psnr` by horizon, gaps, skill, yaw read-back (where there is a yaw), speed."
     windows, threshold, total = moving_windows(train, test, world.context, horizon)
     episodes = [e for e, _ in windows]
     errors = rollout_errors(world, test, windows, horizon, seed)
     result = dict(steps=world.steps, context=world.context, horizon=horizon, seed=seed) | summarize(errors, episodes, threshold, total)
     near, *_ = moving_windows(train, test, world.context, 1)  # short windows: many more of them, for actions that are rare
     by_action = gap_by_action(rollout_errors(world, test, near, 1, seed), [e for e, _ in near], world.space)
-    return result | dict(gap_by_action=by_action, yaw=yaw_readback(world, test, seed=seed), speed=rollout_speed(world, test))
+    turns = dict(yaw=yaw_readback(world, test, seed=seed)) if "yaw" in world.space.names else {}  # a game without such a channel has no turns to read
+    return result | dict(gap_by_action=by_action) | turns | dict(speed=rollout_speed(world, test))
