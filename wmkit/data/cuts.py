@@ -9,7 +9,7 @@ __all__ = ['HEIGHT', 'WIDTH', 'BLOCK', 'REACH', 'FLAT', 'CUT', 'small_picture', 
 from collections import deque
 import numpy as np
 
-# %% ../../nbs/12_cuts.ipynb #2e55e72c
+# %% ../../nbs/12_cuts.ipynb #c5e6ef64
 HEIGHT, WIDTH, BLOCK, REACH = 18, 24, 6, (3, 8)  # small pixels; how far a block is looked for, vertically and to the side
 FLAT = 2  # grey levels: contrast below this counts for little
 
@@ -21,6 +21,11 @@ def small_picture(frame):
 
 def _blocks(x): return x.reshape(*x.shape[:-2], HEIGHT//BLOCK, BLOCK, WIDTH//BLOCK, BLOCK)
 
+def _contrast(a):  # 3 h w
+    "How much there is to see in the blocks of a picture."
+    parts = _blocks(a)
+    return np.abs(parts - parts.mean((-3, -1), keepdims=True)).sum() + FLAT*a.size
+
 def _unexplained(a, b):
     "What is left of `a` after each of its blocks was looked for in `b`, as a share of its contrast."
     (ry, rx), a = REACH, a.transpose(2, 0, 1)
@@ -28,17 +33,17 @@ def _unexplained(a, b):
     wide[:, ry:-ry, rx:-rx] = b.transpose(2, 0, 1)
     moved = np.lib.stride_tricks.sliding_window_view(wide, (HEIGHT, WIDTH), (1, 2))  # 3 dy dx h w
     left = _blocks(np.abs(moved - a[:, None, None]).sum(0, dtype=np.int16)).sum((-3, -1), dtype=np.int32).min((0, 1))
-    parts = _blocks(a)
-    contrast = np.abs(parts - parts.mean((-3, -1), keepdims=True)).sum()
-    return left.sum()/(contrast + FLAT*a.size)
+    return left.sum()/_contrast(a)
 
-# %% ../../nbs/12_cuts.ipynb #75701e5f
+# %% ../../nbs/12_cuts.ipynb #579a10b2
 def novelty(
     a, b  # small pictures int16 18 24 3
 ) -> float:
     "The share of a picture that no moved part of the other one explains: 0 for the same picture, about 1 for another scene."
     if a.std() < b.std(): a, b = b, a
     b = np.clip((b - b.mean())*((a.std() + 2)/(b.std() + 2)) + a.mean(), 0, 255).astype(np.int16)
+    unmoved = np.abs(a - b).sum()/_contrast(a.transpose(2, 0, 1))
+    if unmoved <= .3: return float(unmoved)  # a search could only find less, and so little makes no difference to any score
     return float(min(_unexplained(a, b), _unexplained(b, a)))
 
 # %% ../../nbs/12_cuts.ipynb #730820e0
