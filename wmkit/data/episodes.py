@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'VIDEO', 'FILES_A_CHUNK', 'DATA_PATH', 'VIDEO_PATH', 'EPISODES_PATH', 'make_features', 'Moments',
-           'EpisodeWriter', 'Episode', 'Dataset', 'read_pyav', 'resize', 'toy_dataset', 'count_frames', 'join_datasets']
+           'EpisodeWriter', 'Episode', 'Dataset', 'VideoInfo', 'video_info', 'read_pyav', 'resize', 'toy_dataset',
+           'join_datasets']
 
 # %% ../../nbs/11_episodes.ipynb #55bbaae1
 import hashlib, io, json, os, shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,12 +63,14 @@ def _write_tasks(path, tasks):
 
 # %% ../../nbs/11_episodes.ipynb #60b31034
 class Moments:
-    "Running minimum, maximum, mean and standard deviation of every column; for meta/stats.json."
+    "Running minimum, maximum, mean and standard deviation of every column, over its finite numbers; for meta/stats.json."
     def __init__(self): self.count, self.sum, self.squares, self.min, self.max = 0, 0., 0., np.inf, -np.inf
 
     def add(self, rows):  # n columns
         rows = rows.astype(np.float64)
-        self._add(len(rows), rows.sum(0), (rows**2).sum(0), rows.min(0), rows.max(0))
+        there = np.isfinite(rows)
+        plain = np.where(there, rows, 0)
+        self._add(there.sum(0), plain.sum(0), (plain**2).sum(0), np.where(there, rows, np.inf).min(0), np.where(there, rows, -np.inf).max(0))
 
     def _add(self, count, total, squares, low, high):
         self.count, self.sum, self.squares = self.count + count, self.sum + total, self.squares + squares
@@ -74,14 +78,17 @@ class Moments:
 
     def add_result(self, result:dict):
         "Take in what another `Moments` found."
-        low, high, mean, std = (np.asarray(result[k]).reshape(-1) for k in ("min", "max", "mean", "std"))
-        count = result["count"][0]
+        low, high, mean, std = (np.nan_to_num(np.asarray(result[k], np.float64).reshape(-1), nan=0.) for k in ("min", "max", "mean", "std"))
+        count = np.asarray(result["count"])
         self._add(count, mean*count, (std**2 + mean**2)*count, low, high)
 
     def result(self, shape=(-1,)) -> dict:
-        mean = self.sum/self.count
-        std = np.sqrt(np.maximum(self.squares/self.count - mean**2, 0))
-        return {k: v.reshape(shape).tolist() for k, v in dict(min=self.min, max=self.max, mean=mean, std=std).items()} | dict(count=[self.count])
+        "As LeRobot has it; `count` is one number, or one a column where they differ."
+        count = np.where(self.count > 0, self.count, np.nan)
+        mean = self.sum/count
+        std = np.sqrt(np.maximum(self.squares/count - mean**2, 0))
+        counts = np.unique(self.count).tolist()
+        return {k: v.reshape(shape).tolist() for k, v in dict(min=self.min, max=self.max, mean=mean, std=std).items()} | dict(count=counts if len(counts) == 1 else self.count.tolist())
 
 # %% ../../nbs/11_episodes.ipynb #00fdcf41
 class EpisodeWriter:
@@ -203,7 +210,7 @@ def finish(self:EpisodeWriter,
     (self.folder/EPISODES_PATH).parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(self.episodes), self.folder/EPISODES_PATH)
     _write_tasks(meta/"tasks.parquet", self.tasks)
-    stats = {k: m.result((3, 1, 1) if k == VIDEO else (-1,)) for k, m in self.moments.items() if m.count}
+    stats = {k: m.result((3, 1, 1) if k == VIDEO else (-1,)) for k, m in self.moments.items() if np.any(m.count)}
     write_json(meta/"stats.json", stats)
     info = dict(codebase_version=VERSION, robot_type="player", total_episodes=n, total_frames=self.total, total_tasks=len(self.tasks),
         chunks_size=FILES_A_CHUNK, data_files_size_in_mb=100, video_files_size_in_mb=200, fps=float(self.fps),
@@ -299,6 +306,33 @@ def states(self:Dataset, index:int):
     if not self.states_names: raise ValueError(f"{self.root} has no observation.state")
     return torch.from_numpy(_vectors(self.rows(index)["observation.state"], len(self.states_names)))
 
+# %% ../../nbs/11_episodes.ipynb #1fdabf38
+class VideoInfo(NamedTuple):
+    fps: Fraction
+    frames: int
+    height: int
+    width: int
+    codec: str      # e.g. h264, av1
+    container: str  # e.g. "mov,mp4,m4a,3gp,3g2,mj2", mpegts
+
+def video_info(path) -> VideoInfo:
+    "What a video holds, counted without decoding; ValueError names a file that is empty, cut off, or not a video."
+    import av
+    path = Path(path)
+    if not path.is_file(): raise FileNotFoundError(f"{path} is missing")
+    if path.stat().st_size == 0: raise ValueError(f"{path} is empty (0 bytes): copy or download it again, or leave it out")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video: raise ValueError(f"{path} holds no video stream")
+            stream = container.streams.video[0]
+            frames, promised = sum(1 for p in container.demux(stream) if p.size), stream.frames
+            rate = Fraction(stream.average_rate or stream.guessed_rate or 0)
+            info = VideoInfo(rate, frames, stream.height, stream.width, stream.codec.canonical_name, container.format.name)
+    except av.FFmpegError as e: raise ValueError(f"{path} cannot be opened as a video ({e}): truncated, or not a video; copy or download it again, or leave it out") from None
+    if frames < promised: raise ValueError(f"{path} is cut off: it says {promised} frames and holds {frames}; copy or download it again, or leave it out")
+    if not frames or not info.fps: raise ValueError(f"{path} has {frames} frames and a rate of {info.fps}: not a video that can be used")
+    return info
+
 # %% ../../nbs/11_episodes.ipynb #b44bf9e6
 def read_pyav(
     path,
@@ -337,21 +371,33 @@ def _decord():
 _INHERITED = []  # readers that came through a fork: closing one would wait for ever for its threads, which stayed behind
 
 @patch
+def _check_video(self:Dataset, index) -> VideoInfo:
+    "The video of episode `index`, counted; ValueError if it does not hold the episode's frames."
+    path, length = self.path(index), self.episodes[index].length
+    if not path.is_file(): raise FileNotFoundError(f"{path} (episode {index}) is missing: copy the dataset again, or record it again")
+    info = video_info(path)
+    if info.frames != length: raise ValueError(f"{path} (episode {index}): {info.frames} frames, but {length} rows of actions in {self.path(index, 'data')}; "
+                                               "one of the two lost frames: record or convert this episode again")
+    if info.container == "mpegts": raise ValueError(f"{path} (episode {index}) is an MPEG transport stream, of which wrong frames would be read; remux it: ffmpeg -i IN -c copy OUT.mp4")
+    return info
+
+@patch
 def _decode(self:Dataset, index, start, stop):
     path, decord = self.path(index), _decord()
-    if not path.is_file(): raise FileNotFoundError(f"{path} (episode {index}) is missing: copy the dataset again, or record it again")
     try:
-        if decord is None or self.info["features"][VIDEO].get("info", {}).get("video.codec") == "av1": return read_pyav(path, start, stop, self.fps)
         if self._reader is not None and self._reader[0] != os.getpid(): _INHERITED.append(self._reader)
         if self._reader is None or self._reader[:2] != (os.getpid(), index):
-            self._reader = os.getpid(), index, decord.VideoReader(str(path), num_threads=1)
+            codec = self._check_video(index).codec
+            self._reader = os.getpid(), index, None if decord is None or codec == "av1" else decord.VideoReader(str(path), num_threads=1)
         reader = self._reader[2]
+        if reader is None: return read_pyav(path, start, stop, self.fps)
         frames = reader.get_batch(range(start, stop)).asnumpy()
         reader.seek(0)
         return frames
+    except FileNotFoundError: raise
     except Exception as e:
         self._reader = None
-        raise ValueError(f"{path} (episode {index}): frames {start} to {stop} cannot be decoded: {str(e)[:200]}; validate() the dataset") from None
+        raise ValueError(f"{path} (episode {index}): frames {start} to {stop} cannot be decoded: {str(e)[:300]}; validate() the dataset") from None
 
 @patch
 def frames(self:Dataset,
@@ -390,16 +436,6 @@ def toy_dataset(
         return writer.finish(test)
 
 # %% ../../nbs/11_episodes.ipynb #e246ac4d
-def count_frames(path) -> tuple:
-    "Frames, height and width of a video, without decoding; ValueError names a file that is cut off."
-    import av
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            return sum(1 for p in container.demux(stream) if p.size), stream.height, stream.width
-    except (av.FFmpegError, IndexError) as e:
-        raise ValueError(f"{path} cannot be opened as a video ({e}): truncated or not an mp4; record or convert this episode again") from None
-
 @patch
 def _validate_episode(self:Dataset, e):
     video, data = self.path(e.index), self.path(e.index, "data")
@@ -413,11 +449,9 @@ def _validate_episode(self:Dataset, e):
         row = int(np.argmax(order != np.arange(e.length)))
         raise ValueError(f"{data}: episode {e.index}, row {row} has frame_index {order[row]}; expected {row}: rows are lost or out of order")
     self.space.check(_vectors(table["action"], self.space.size), f"{data}, episode {e.index}")
-    found, height, width = count_frames(video)
-    if found != e.length: raise ValueError(f"{video} (episode {e.index}): {found} frames, but {e.length} rows of actions in {data}; "
-                                           "one of the two lost frames: record or convert this episode again")
-    if (height, width) != (self.height, self.width):
-        raise ValueError(f"{video} (episode {e.index}): frames of {height}x{width}; meta/info.json says {self.height}x{self.width}")
+    found = self._check_video(e.index)
+    if (found.height, found.width) != (self.height, self.width):
+        raise ValueError(f"{video} (episode {e.index}): frames of {found.height}x{found.width}; meta/info.json says {self.height}x{self.width}")
 
 @patch
 def validate(self:Dataset):
