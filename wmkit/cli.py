@@ -6,7 +6,7 @@
 __all__ = ['FORMATS', 'MAPPING', 'COMMANDS', 'read_yaml', 'given_params', 'import_help', 'import_parser', 'parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #1cb2edb1
-import argparse, ast, importlib, inspect, sys
+import argparse, ast, importlib.util, inspect, sys
 from pathlib import Path
 from .runs import check_params, compare_runs, find_notebook, parse_value, read_parameters, run_notebook, runs_table, sweep
 
@@ -112,10 +112,9 @@ def _indent(text): return "".join(f"  {line}" for line in text.splitlines(True))
 
 def _first_line(module, function) -> str:
     "The first line of a function's docstring, from the module's file, without importing it."
-    spec = importlib.util.find_spec(module)
-    if spec is None: return "(not in this version)"
-    found = next((n for n in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef) and n.name == function), None)
-    return (found and ast.get_docstring(found) or "").split("\n")[0]
+    source = Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
+    found = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == function)
+    return ast.get_docstring(found).split("\n")[0]
 
 def import_help() -> str:
     "What `wmkit import --help` says."

@@ -180,7 +180,7 @@ def read_columns(
     else: table = _read_csv(path, names)
     return table if isinstance(table, dict) else {name: _column(table[name], f"{path}, column {name!r}") for name in table.column_names}
 
-# %% ../../nbs/14_import_folder.ipynb #7e65f009
+# %% ../../nbs/14_import_folder.ipynb #cb669150
 class VideoFrames:
     "The frames of a video: `index` [n] is 0, 1, 2 ..."
     kind = "frames"
@@ -218,7 +218,8 @@ class ImageFrames:
         from PIL import Image
         shape = None
         for file in self.files:
-            try: frame = np.asarray(Image.open(file).convert("RGB"))
+            try:
+                with Image.open(file) as image: frame = np.asarray(image.convert("RGB"))
             except (OSError, SyntaxError, Image.DecompressionBombError) as e: raise ValueError(f"{file} cannot be read as an image ({e}); copy it again, or take it away") from None
             if shape and frame.shape != shape: raise ValueError(f"{file} has {frame.shape[0]}x{frame.shape[1]} pixels; the images before it have {shape[0]}x{shape[1]}")
             shape = frame.shape
@@ -450,7 +451,7 @@ def find_mapping(folder, name):
     error.add_note(guess_mapping(folder))
     raise error
 
-# %% ../../nbs/14_import_folder.ipynb #99186f06
+# %% ../../nbs/14_import_folder.ipynb #6eea7488
 def import_folder(
     source, dest,
     mapping="mapping.yaml",  # the mapping's file, in the source folder
@@ -459,6 +460,7 @@ def import_folder(
     "Your own folder: videos (or folders of numbered images) with an action file for each, and a mapping that says what the columns mean."
     folder = source_folder(source, dest)
     if not folder.is_dir(): raise ValueError(f"{folder} is not a folder (nor an archive of one)")
+    if folder != Path(source) and len(found := list(folder.iterdir())) == 1 and found[0].is_dir(): folder = found[0]  # an archive of the folder itself
     words = find_mapping(folder, mapping)
     space = ActionSpace(r.channel for r in rules_from(words["channels"], mapping))
     items = find_recordings(folder, words, str(folder/mapping))
