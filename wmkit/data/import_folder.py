@@ -299,7 +299,7 @@ def pool_rows(
         elif c.kind == "button": pooled[:, i] = np.where(count > 0, total > 0, pooled[:, i])
     return pooled
 
-# %% ../../nbs/14_import_folder.ipynb #3c759a15
+# %% ../../nbs/14_import_folder.ipynb #03be6820
 def named_columns(rules, mapping) -> list:
     "The columns that a mapping names."
     rows = mapping["rows"] if isinstance(mapping["rows"], dict) else {}
@@ -323,6 +323,7 @@ def _placed(columns, rows, view, fps, mapping, where, notes):
         found = once(*numbered, {k: v for k, v in columns.items() if k != rows["column"]}, where, notes)
     return *found, found[0][last_row(found[1], n)]
 
+# %% ../../nbs/14_import_folder.ipynb #456a4431
 def frame_actions(columns, rules, mapping, view, fps, where, notes):
     "(actions [n a] taken AT each frame, known [n], states [n s]) for frames 0 to the last."
     how = check_rows(mapping["rows"], where)
