@@ -323,7 +323,7 @@ def _placed(columns, rows, view, fps, mapping, where, notes):
         found = once(*numbered, {k: v for k, v in columns.items() if k != rows["column"]}, where, notes)
     return *found, found[0][last_row(found[1], n)]
 
-# %% ../../nbs/14_import_folder.ipynb #456a4431
+# %% ../../nbs/14_import_folder.ipynb #939e880f
 def frame_actions(columns, rules, mapping, view, fps, where, notes):
     "(actions [n a] taken AT each frame, known [n], states [n s]) for frames 0 to the last."
     how = check_rows(mapping["rows"], where)
@@ -331,9 +331,11 @@ def frame_actions(columns, rules, mapping, view, fps, where, notes):
     if not len(rows): raise ValueError(f"{where}: no row belongs to a frame of {view.path}")
     n, space, convention = int(view.index[-1]) + 1, ActionSpace(r.channel for r in rules), mapping["convention"]
     states = [_numbers(columns, c, where) for c in mapping.get("states", {}).values()]
-    drop, straight = lambda key, count: notes.drop(f"key {key}", count), bool((np.diff(rows) == 1).all())
-    if straight: values, sure = (v[rows] for v in read_rules(rules, columns, where, convention, drop))  # errors name the rows of the file
-    else: values, sure = read_rules(rules, {k: v[rows] if isinstance(v, np.ndarray) else [v[i] for i in rows] for k, v in columns.items()}, f"{where} (sorted)", convention, drop)
+    follows = np.diff(frames) == 1 if how["by"] != "time" else None
+    whole = bool((np.diff(rows) == 1).all()) and (follows is None or len(rows) == len(next(iter(columns.values()))))  # then errors name the rows of the file
+    picked = columns if whole else {k: v[rows] if isinstance(v, np.ndarray) else [v[i] for i in rows] for k, v in columns.items()}
+    values, sure = read_rules(rules, picked, where if whole else f"{where} (sorted)", convention, lambda key, count: notes.drop(f"key {key}", count), follows)
+    if whole: values, sure = values[rows], sure[rows]
     kept = np.stack(states, 1)[shown] if states else np.zeros((n, 0))
     known, has = np.zeros(n, bool), np.zeros(n, bool)
     has[frames] = True
@@ -347,7 +349,6 @@ def frame_actions(columns, rules, mapping, view, fps, where, notes):
     else:
         actions = np.zeros((n, space.size), np.float32)
         actions[frames], known[frames] = values, sure
-        if any(r.difference for r in rules): known &= np.append(has[1:], False) if convention == "at" else np.append(False, has[:-1])  # no turn is known across a hole
         lacking = view.index[~has[view.index]]
         if len(lacking): notes.repair(f"{Path(where).name}: {view.kind} {spans(lacking + view.first)} have no row; what was done there is not known")
         if convention == "led_to": actions, known = at_from_led_to(actions, known)

@@ -180,14 +180,16 @@ def pressed(
         if drop: drop(key, len(rows))
     return found
 
-# %% ../../nbs/12_mapping.ipynb #888e29d3
+# %% ../../nbs/12_mapping.ipynb #7c99606b
 def turns(
-    angles,          # degrees [t]
-    convention="at"  # or led_to
+    angles,           # degrees [t]
+    convention="at",  # or led_to
+    follows=None      # bool [t-1]: is row i + 1 of the frame after row i's? Default: all are
 ):
     "float64 [t]: how far the angle turns until the next row (led_to: since the row before), the short way round; NaN where there is no such row."
     if convention not in ("at", "led_to"): raise ValueError(f"convention {convention!r}; expected at or led_to")
     steps = (np.diff(angles) + 180) % 360 - 180
+    if follows is not None: steps = np.where(follows, steps, np.nan)
     return np.concatenate([steps, [np.nan]] if convention == "at" else [[np.nan], steps])
 
 def read_rules(
@@ -195,7 +197,8 @@ def read_rules(
     columns:dict,      # name -> list or array [t]
     where:str,         # what errors call it, e.g. the action file
     convention="at",   # or led_to: see `turns`
-    drop=None          # called with a key that has no channel, and its count
+    drop=None,         # called with a key that has no channel, and its count
+    follows=None       # see `turns`
 ):
     "(actions float32 [t a], known [t] bool): the channels of `rules` from the columns of one file."
     lacks = [r.column for r in rules if r.column not in columns]
@@ -206,11 +209,11 @@ def read_rules(
         at = f"{where}, column {column!r}"
         if rules[which[0]].keys: actions[:, which] = pressed(columns[column], [rules[i] for i in which], at, drop)
         else:
-            for i in which: actions[:, i] = _read(rules[i], columns[column], at, convention)
+            for i in which: actions[:, i] = _read(rules[i], columns[column], at, convention, follows)
     known = ~np.isnan(actions).any(1)
     return np.where(known[:, None], actions, 0).astype(np.float32), known
 
-def _read(rule, cells, where, convention):
+def _read(rule, cells, where, convention, follows):
     "The values of a rule that reads no keys; NaN where a difference has no second row."
     if rule.values:
         table = dict(rule.values)
@@ -218,7 +221,7 @@ def _read(rule, cells, where, convention):
         if wrong is not None: raise ValueError(f"{where}, row {wrong} (rows count from 0): {cells[wrong]!r} is not in the `values` of {rule.channel.name!r}: {', '.join(table)}")
         found = np.array([table[text_of(cell)] for cell in cells], np.float64)
     else: found = numbers(cells, where)*rule.scale
-    if rule.difference: found = turns(found, convention)
+    if rule.difference: found = turns(found, convention, follows)
     c = rule.channel
     if rule.clip: found = np.clip(found, c.low, c.high)
     wrong = (found < c.low - 1e-6*(c.high - c.low)) | (found > c.high + 1e-6*(c.high - c.low)) | ((c.kind == "button") & (found != 0) & (found != 1))
