@@ -294,7 +294,7 @@ def check_roundtrip_save(
 def _draw_lags(scores, best):
     "The score of each lag; green where it should be best, red where it is best and should not."
     figure, axes = small_figure()
-    axes.bar(list(scores), list(scores.values()), color=["#1e6e3a" if lag == 0 else "#b3261e" if lag == best else "#aaa" for lag in scores])
+    axes.bar(list(scores), [v or 0 for v in scores.values()], color=["#1e6e3a" if lag == 0 else "#b3261e" if lag == best else "#aaa" for lag in scores])
     axes.axhline(0, color="#888", lw=.8)
     axes.set(xlabel="lag of the actions, rows", ylabel="held-out R²", xticks=list(scores))
     return figure
@@ -306,11 +306,12 @@ def check_action_lag_scan(
     scan:dict,  # from `wmkit.data.align.lag_scan`
     enough=1000 # pairs of frames from which on silence is suspicious
 ):
-    "The best lag must be 0; `skip` where the scan is not confident, `warn` where it had enough frames and no channel tells anything."
+    "The best lag must be 0; `fail` where some episodes are shifted differently; `skip` where the scan is not confident, `warn` where it had enough frames and no channel tells anything."
     best, confident = scan["best"], scan["confident"]
     deaf = scan["channel"] is None and scan["pairs"] >= enough
-    verdict = ok_if(best == 0) if confident else "warn" if deaf else "skip"
+    verdict = ok_if(best == 0) if confident else "fail" if scan.get("episodes") else "warn" if deaf else "skip"
     if confident: message = f"{scan['channel']} explains the motion best " + ("without a shift" if best == 0 else f"when it is shifted by {best} rows") + f" (in {scan['certainty']:.0%} of the resamplings)."
+    elif scan.get("episodes"): message = f"{scan['reason'].capitalize()} (rows). Episodes: {', '.join(map(str, list(scan['episodes'])[:8]))}."
     else: message = f"Not judged: {scan['reason']}."
     return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan["pairs"], evidence=_draw_lags(scan["scores"], best))
 
