@@ -67,9 +67,11 @@ def ok_if(good, otherwise="fail") -> str:
 
 # %% ../nbs/01_findings.ipynb #afe0c120
 def small_figure(width=3.6, height=2.1, columns=1):
-    "`(figure, axes)`: a matplotlib Figure outside pyplot; inches; `axes` is one Axes, or a list when `columns` > 1."
+    "`(figure, axes)`: a matplotlib Figure outside pyplot, shown by notebooks as a picture; inches; `axes` is one Axes, or a list when `columns` > 1."
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    class Picture(Figure):
+        def _repr_png_(self): return to_png(self)  # a plain Figure shows only once pyplot has been imported
+    figure = Picture(figsize=(width, height), dpi=90, layout="constrained")
     axes = list(figure.subplots(1, columns, squeeze=False)[0])
     for a in axes:
         a.spines[["top", "right"]].set_visible(False)
