@@ -49,7 +49,7 @@ def decoding(folder):
         starts = np.random.default_rng(0).integers(0, 500 - WINDOW, 12)
         first, second = best(lambda: [dataset.frames(0, int(s), int(s) + WINDOW) for s in starts],
                              lambda: [torch.from_numpy(read_pyav(dataset.path(0), int(s), int(s) + WINDOW, dataset.fps)).permute(0, 3, 1, 2).contiguous() for s in starts])
-        worst = max(int((dataset.frames(0, int(s), int(s) + WINDOW).int() - torch.from_numpy(read_pyav(dataset.path(0), int(s), int(s) + WINDOW, dataset.fps)).permute(0, 3, 1, 2).int()).abs().float().mean()) for s in starts[:3])
+        worst = max(float((dataset.frames(0, int(s), int(s) + WINDOW).int() - torch.from_numpy(read_pyav(dataset.path(0), int(s), int(s) + WINDOW, dataset.fps)).permute(0, 3, 1, 2).int()).abs().float().mean()) for s in starts[:3])
         say(f"decord, {size[0]}x{size[1]}, random windows of {WINDOW}: frames/s", len(starts)*WINDOW/first)
         say("  times PyAV's rate on the same windows", second/first)
         say("  mean difference of the two decoders' pixels, of 255", worst, 2, larger=False)
