@@ -57,7 +57,7 @@ def main():
                 judge("frozen video", None, scan(actions, seen=[f*0 for f in features]), silent)
                 judge("noise for video", None, scan(actions, seen=[torch.randn(f.shape, generator=generator) for f in features]), silent)
                 judge("buttons alone", 0, scan([a[:, :7] for a in actions], ActionSpace(DOOM.channels[:7])), silent)
-                judge("100 pairs", 0, lag_scan(frames[:1], [actions[0]][:1], DOOM, features=features[:1]), silent)
+                judge("one short episode", 0, lag_scan(frames[:1], [actions[0]][:1], DOOM, features=features[:1]), silent)
             for rows, right in ((actions, "agrees"), ([swapped(a) for a in actions], "contradicts")):
                 for key, found in key_effects(frames, rows, DOOM, features=features).items():
                     if right == "contradicts" and key in ("jump", "yaw"): continue
