@@ -471,14 +471,16 @@ def judge_alignment(
     pairs=3000,  # of consecutive frames to look at
     seed=0       # of the sample
 ) -> dict:
-    """`verdict` (aligned, off by N, cannot tell, no actions), `confident`, `lag` (None where it cannot tell), `text` (for people), `pairs`, `scan`, `gains`, `keys`, `onsets`,
+    """`verdict` (aligned, off by N, cannot tell, no actions), `confident`, `lag` (None where it cannot tell), `text` (for people), `pairs`, `scan` (None without actions), `gains`, `keys`, `onsets`,
     `contradicts` (channels that act against their name), `angles`: JSON-able."""
-    def answer(verdict, text, lag=None, **details): return _plain(dict(verdict=verdict, confident=lag is not None, lag=lag, text=text, **details))
+    def answer(verdict, text, lag=None, **details):
+        nothing = dict(pairs=0, scan=None, gains={}, keys={}, onsets={}, contradicts=[], angles={})
+        return _plain(dict(verdict=verdict, confident=lag is not None, lag=lag, text=text) | nothing | details)
     stretches = sample_stretches(dataset, pairs, seed)
-    if not stretches: return answer("no actions", "No 50 rows on end have known actions, so there is nothing to align.", pairs=0, contradicts=[])
+    if not stretches: return answer("no actions", "No 50 rows on end have known actions, so there is nothing to align.")
     frames, actions = load_stretches(dataset, stretches)
     count = sum(len(a) - 1 for a in actions)
-    if len(torch.cat(actions).unique(dim=0)) == 1: return answer("no actions", "No action ever changes, so there is nothing to align.", pairs=count, contradicts=[])
+    if len(torch.cat(actions).unique(dim=0)) == 1: return answer("no actions", "No action ever changes, so there is nothing to align.", pairs=count)
     features = [motion_features(f) for f in frames]
     scan = lag_scan(frames, actions, dataset.space, features=features)
     scan["episodes"] = {stretches[e][0]: lag for e, lag in scan["episodes"].items()}
