@@ -471,10 +471,10 @@ def judge_alignment(
     pairs=3000,  # of consecutive frames to look at
     seed=0       # of the sample
 ) -> dict:
-    """`verdict` (aligned, off by N, cannot tell, no actions), `confident`, `lag` (None where it cannot tell), `text` (for people), `pairs`, `scan` (None without actions), `gains`, `keys`, `onsets`,
+    """`verdict` (aligned, off by N, cannot tell, no actions), `confident`, `lag` (None where it cannot tell), `text` (for people), `pairs`, `scan` (not without actions), `gains`, `keys`, `onsets`,
     `contradicts` (channels that act against their name), `angles`: JSON-able."""
     def answer(verdict, text, lag=None, **details):
-        nothing = dict(pairs=0, scan=None, gains={}, keys={}, onsets={}, contradicts=[], angles={})
+        nothing = dict(pairs=0, gains={}, keys={}, onsets={}, contradicts=[], angles={})
         return _plain(dict(verdict=verdict, confident=lag is not None, lag=lag, text=text) | nothing | details)
     stretches = sample_stretches(dataset, pairs, seed)
     if not stretches: return answer("no actions", "No 50 rows on end have known actions, so there is nothing to align.")
