@@ -123,7 +123,7 @@ SPOILT = [
     Spoilt("no metadata", lambda folder: _json(folder).unlink(), error=r"seed_1_part_1\.json is missing"),
     Spoilt("truncated video", lambda folder: cut_off(_video(folder)), error=r"seed_1_part_1\.mp4"),
     Spoilt("zero-length video", lambda folder: _video(folder).write_bytes(b""), error=r"seed_1_part_1\.mp4 is empty"),
-    Spoilt("other size", _other_size, error=r"height is 120, not 96|frames of 120x160"),
+    Spoilt("other size", _other_size, error=r"seed_1_part_2: a frame of 120x160, the first recording begins with 96x128"),
     Spoilt("other fps", _other_rate, error=r"16.*20|20.*16"),
     Spoilt("annotation row of two fields", lambda folder: next(Path(folder).rglob("annotation.csv")).write_text("seed_1_part_1,0\n"), error=r"annotation\.csv.*row 1"),
 ]

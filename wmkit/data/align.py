@@ -247,6 +247,7 @@ def lag_scan(
     x = torch.cat([v[edge:len(v) - edge] for v in x]).clamp(low, high)
     rows = _rows(actions, 0, edge)
     result["pairs"] = len(rows)
+    if len(rows) < 100: return result | dict(reason=f"only {len(rows)} pairs of frames; some hundred are needed")
     changes = (rows != rows.mode(0).values).double().mean(0) >= .01
     names = [n for n, on in zip(space.names, changes.tolist()) if on and space[n].kind != "choice"]
     if not names: return result | dict(reason="no channel changes in 1 % of the rows")
