@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}")
-NOTEBOOK_LIMIT, PYTEST_LIMIT = 400, 600  # seconds; a blocking call outlives nbdev's own limit per cell
+LIMIT = 400  # seconds for a notebook or a file of tests; a blocking call outlives nbdev's own limit per cell
 running = set()
 
 
@@ -76,21 +76,36 @@ def lint():
 
 
 def notebooks():
-    "The notebooks with code; run notebooks first, as they take longest."
+    "The notebooks with code."
     found = [file.relative_to(ROOT) for file in sorted((ROOT/"nbs").rglob("*.ipynb"))]
     found = [file for file in found if not any(part.startswith((".", "_")) for part in file.parts)]
-    has_code = {file: any(cell["cell_type"] == "code" for cell in json.loads((ROOT/file).read_text(encoding="utf-8"))["cells"]) for file in found}
-    return sorted((file for file in found if has_code[file]), key=lambda file: len(file.parts) == 2)
+    return [file for file in found if any(cell["cell_type"] == "code" for cell in json.loads((ROOT/file).read_text(encoding="utf-8"))["cells"])]
 
 
 def test_notebook(file):
-    code, said = run([BIN/"nbdev-test", file], NOTEBOOK_LIMIT)
+    "(what is wrong or None, passed, failed, lines about what was not run)"
+    code, said = run([BIN/"nbdev-test", file], LIMIT)
     if code == 0 and "Success." not in said: said += "\nnbdev-test did not run it"
-    return None if code == 0 and "Success." in said else said
+    good = code == 0 and "Success." in said
+    return None if good else said, int(good), int(not good), []
 
 
-def tell(name, wrong, began):
-    print(f"{'FAILED' if wrong else 'ok':6} {name:34} {time.monotonic() - began:6.1f} s", flush=True)
+def test_file(file):
+    "The same of a file of tests."
+    with tempfile.TemporaryDirectory() as temporary:
+        report = Path(temporary)/"report.xml"
+        code, said = run([sys.executable, "-m", "pytest", file, "-p", "no:cacheprovider", "--durations=3", f"--junitxml={report}"], LIMIT)
+        cases = list(xml.parse(report).iter("testcase")) if report.exists() else []
+    not_run = [line for line in said.splitlines() if line.startswith("NOT RUN")]
+    bad = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    left_out = [case for case in cases if case.find("skipped") is not None]
+    good = code == 0 or (code == 5 and not cases and not_run)  # 5: nothing to run
+    not_run += [f"NOT RUN ({case.find('skipped').get('message')}): {case.get('classname')}.{case.get('name')}" for case in left_out]
+    return None if good else said, len(cases) - bad - len(left_out), bad or int(not good), not_run
+
+
+def tell(name, wrong, began, of=""):
+    print(f"{'FAILED' if wrong else 'ok':6} {name:34} {time.monotonic() - began:6.1f} s{of}", flush=True)
     if wrong: print(f"{wrong.strip()}\n", flush=True)
     return not wrong
 
@@ -104,51 +119,25 @@ def run_checks():
     return results
 
 
-def run_notebooks():
-    "How many passed and failed; two at a time."
+def run_files():
+    "(passed, failed, lines about what was not run) of each notebook and each file of tests, two at a time, those first that take longest."
+    files = [file.relative_to(ROOT) for file in sorted((ROOT/"tests").rglob("test_*.py"))]
+    found = sorted([*files, *notebooks()], key=lambda file: (file.suffix == ".ipynb") + (file.suffix == ".ipynb" and len(file.parts) == 2))
     def one(file):
         began = time.monotonic()
-        return tell(str(file), test_notebook(file), began)
-    with ThreadPoolExecutor(2) as pool: passed = list(pool.map(one, notebooks()))
-    return sum(passed), len(passed) - sum(passed)
-
-
-def run_pytest():
-    "How many passed and failed, and the lines that name what was not run."
-    not_run = []
-    with tempfile.TemporaryDirectory() as temporary:
-        report = Path(temporary)/"report.xml"
-        began = time.monotonic()
-        process = start([sys.executable, "-m", "pytest", "tests", "-p", "no:cacheprovider", "--durations=5", f"--junitxml={report}"])
-        with ThreadPoolExecutor(1) as pool:
-            def watch():
-                try: process.wait(PYTEST_LIMIT)
-                except subprocess.TimeoutExpired:
-                    print(f"pytest ended after {PYTEST_LIMIT} s", flush=True)
-                    end(process)
-            pool.submit(watch)
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                if line.startswith("NOT RUN"): not_run.append(line.strip())
-        end(process)
-        print(f"pytest took {time.monotonic() - began:.0f} s", flush=True)
-        if not report.exists(): return 0, 1, not_run
-        cases = list(xml.parse(report).iter("testcase"))
-    bad = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
-    left_out = [case for case in cases if case.find("skipped") is not None]
-    not_run += [f"NOT RUN ({case.find('skipped').get('message')}): {case.get('classname')}.{case.get('name')}" for case in left_out]
-    passed = len(cases) - bad - len(left_out)
-    return passed, bad + (process.returncode != 0 and bad == 0), not_run
+        wrong, passed, failed, not_run = (test_file if file.suffix == ".py" else test_notebook)(file)
+        tell(str(file), wrong, began, f", {passed} passed" if file.suffix == ".py" else "")
+        return passed, failed, not_run
+    with ThreadPoolExecutor(2) as pool: return list(pool.map(one, found))
 
 
 def main():
     began = time.monotonic()
     results = run_checks()
-    books = run_notebooks()
-    tests = run_pytest()
-    passed, failed = sum(results) + books[0] + tests[0], results.count(False) + books[1] + tests[1]
-    print(f"\n{len(results)} checks, {sum(books)} notebooks and {tests[0] + tests[1]} tests in {(time.monotonic() - began) / 60:.1f} minutes")
-    for line in tests[2]: print(line)
+    files = run_files()
+    passed, failed = results.count(True) + sum(f[0] for f in files), results.count(False) + sum(f[1] for f in files)
+    print(f"\n{passed + failed} checks, notebooks and tests in {(time.monotonic() - began) / 60:.1f} minutes")
+    for line in [line for f in files for line in f[2]]: print(line)
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 

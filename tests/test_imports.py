@@ -2,6 +2,7 @@
 import importlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,18 @@ CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
 def importer(name): return getattr(importlib.import_module(f"wmkit.data.import_{name}"), f"import_{name}")
 
 
-def fresh(name, folder):
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory):
+    "Where each format's source is written once, to be copied."
+    return tmp_path_factory.mktemp("sources")
+
+
+def fresh(name, folder, sources):
     "A source of that format, and the keyword arguments of its import."
-    folder.mkdir(parents=True)
-    WRITERS[name].write(folder, play())
+    if not (sources/name).exists():
+        (sources/name).mkdir()
+        WRITERS[name].write(sources/name, play())
+    shutil.copytree(sources/name, folder)
     return dict(source=folder, workers=0) | WRITERS[name].EXTRA
 
 
@@ -40,11 +49,11 @@ def test_every_importer_has_a_writer():
 
 
 @pytest.mark.parametrize("name, spoilt", CASES, ids=[f"{name}: {spoilt.name}" for name, spoilt in CASES])
-def test_spoilt(name, spoilt, tmp_path):
+def test_spoilt(name, spoilt, tmp_path, sources):
     "One clear error that names the file and leaves nothing, or a repair that the report tells."
     from wmkit.core import read_json
     from wmkit.data.episodes import Dataset
-    arguments, dest = fresh(name, tmp_path/"source"), tmp_path/"data/new"
+    arguments, dest = fresh(name, tmp_path/"source", sources), tmp_path/"data/new"
     spoilt.spoil(arguments["source"])
     assert bool(spoilt.error) != bool(spoilt.repair)
     if spoilt.error:
@@ -85,10 +94,10 @@ for name in sys.argv[3:]:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(tmp_path_factory, sources):
     "Imports of every format that were killed after 40 frames: {format: (folder, signal)}."
     place = tmp_path_factory.mktemp("killed")
-    for name in FORMATS: fresh(name, place/name/"source")
+    for name in FORMATS: fresh(name, place/name/"source", sources)
     command = [sys.executable, "-c", textwrap.dedent(KILL), str(Path(__file__).parent), str(place), *FORMATS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | dict(OMP_NUM_THREADS="1"))
     ends = dict(re.findall(r"^(\w+) (\d+)$", done.stdout, re.M))
