@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import torch
 from fastcore.basics import patch
 from torch import nn
-from ..checkpoints import load_model, model_hash, save_model
+from ..checkpoints import load_model, model_hash, require_stamp, save_model
 
 # %% ../../nbs/20_tokenizers.ipynb #51709002
 def check_frames(
@@ -70,6 +70,9 @@ class TokenizerLoss(nn.Module):
         "What a run and a card say about this loss."
         return dict(pixel=self.pixel, perceptual=self.perceptual, distance=self.distance and getattr(self.distance, "name", repr(self.distance)),
                     regions={name: [*box, weight] for name, (box, weight) in self.regions.items()})
+
+    def get_extra_state(self): return self.describe()
+    def set_extra_state(self, state): require_stamp(state, self.describe(), "the state of this loss")
 
 # %% ../../nbs/20_tokenizers.ipynb #c43c54a8
 @patch
