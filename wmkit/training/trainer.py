@@ -179,6 +179,7 @@ def prepare(self:Training):
     self.accelerator = start_accelerator(self.recipe.precision, self.device)
     device = self.accelerator.device
     self.model.to(device).train()
+    if isinstance(self.loss, nn.Module): self.loss.to(device)
     # channels last makes bf16 convolutions twice as fast on CPUs; parameters without four axes are left alone
     if self.accelerator.mixed_precision == "bf16": self.model.to(memory_format=torch.channels_last)
     self.ema = make_ema(self.model, self.recipe.ema) if self.recipe.ema is not None else None
@@ -296,13 +297,16 @@ def best_checkpoint(self:Training):
     return best(self.folder, metric, largest=way == "higher")
 
 @patch
+def loss_state(self:Training): return self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
+
+@patch
 def save(self:Training):
     "Write checkpoints/<run>/<name>/step_000123, then remove those that are neither new nor best."
     from accelerate.utils import gather_object
     if not self.run: return
     chance = gather_object([dict(everywhere=rng_state(), **{k: g.get_state() for k, g in self.generators.items()})])
     if self.main:
-        state = dict(stamp=self.stamp, model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), chance=chance,
+        state = dict(stamp=self.stamp, model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), chance=chance, loss=self.loss_state(),
                      averaged=self.ema.n_averaged if self.ema else None, counters={k: getattr(self, k) for k in COUNTERS})
         card = self.card | dict(run=self.run.folder.name, name=self.name, step=self.step, recipe=self.stamp, metrics=self.row)
         save_model(step_folder(self.folder, self.step), self.sampler, card, state)
@@ -336,6 +340,7 @@ def load(self:Training, last:Path):
     require_stamp(state["stamp"], self.stamp, f"checkpoint {last}")
     self.model.load_state_dict(state["model"])
     self.optimizer.load_state_dict(state["optimizer"])
+    if isinstance(self.loss, nn.Module): self.loss.load_state_dict(state["loss"])
     if self.ema:
         self.ema.module.load_state_dict(load_model(last, [type(self.model)]).state_dict())
         self.ema.n_averaged.copy_(state["averaged"])
