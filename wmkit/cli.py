@@ -58,6 +58,7 @@ def _record(args):
 
 def _doctor(args):
     from wmkit.doctor import doctor
+    if not Path(args.folder).exists(): raise FileNotFoundError(f"{args.folder} does not exist; expected the folder of a data set, such as data/NAME, or of a checkpoint")
     data = (Path(args.folder)/"meta/info.json").is_file()
     report = doctor.doctor_dataset(args.folder) if data else doctor.doctor_checkpoint(args.folder)
     print(report)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import Spoilt, cut_off, write_video
+from . import Spoilt, cut_off, play, write_video
+from .video import write_uneven
 
 EXTRA = {}
 KEYS = dict(forward="W", back="S", left="A", right="D", jump="Space", use="E", attack="Mouse1")
@@ -143,6 +144,31 @@ def by_number(spoil):
     return damage
 
 
+def by_time(spoil):
+    "The same damage where rows find their frames by time, in ms, the first column."
+    def damage(folder):
+        mapping("one per frame", "{time: ms, unit: ms}")(folder)
+        rate = 1000/float(play()["fps"])
+        for file in (Path(folder)/"actions").glob("*.csv"):
+            head, *rows = file.read_text().splitlines()
+            file.write_text("\n".join([f"ms,{head}", *(f"{i*rate:.1f},{row}" for i, row in enumerate(rows))]) + "\n")
+        spoil(folder)
+    return damage
+
+
+def without(first, last):
+    "Take lines of run_000's action file away."
+    def change(text):
+        lines = text.splitlines()
+        return "\n".join(lines[:first] + lines[last:]) + "\n"
+    return lambda folder: changed(folder, "actions/run_000.csv", change)
+
+
+def hole(folder):
+    "Five seconds without a frame in the first video."
+    write_uneven(Path(folder)/"videos/run_000.mp4", play()["frames"][:30], np.arange(30)*2 + 175*(np.arange(30) >= 15), 35)
+
+
 def pickled(folder):
     import pickle
     (Path(folder)/"actions/run_000.csv").write_bytes(pickle.dumps(dict(keys=["W"])))
@@ -174,4 +200,15 @@ SPOILT = [
     Spoilt("two rows of one number that differ", by_number(line(7, lambda text: [text, text.replace(",-,", ",-,").rsplit(",", 1)[0] + ",changed"])), error=r"run_000\.csv: rows 6 and 7 .*differ in comment"),
     Spoilt("numbers that begin with 1", by_number(lambda f: changed(f, "actions/run_000.csv", lambda text: "\n".join([text.splitlines()[0], *(f"{i + 1},{row.split(',', 1)[1]}" for i, row in enumerate(text.splitlines()[1:]))]) + "\n")), error=r"run_000\.csv, column 'frame', row 29 .*frame 30; .*has 0 to 29 .*first"),
     Spoilt("numbers out of order", by_number(lambda f: changed(f, "actions/run_000.csv", lambda text: "\n".join([text.splitlines()[0], *reversed(text.splitlines()[1:])]) + "\n")), repair=r"run_000\.csv: rows are not in the order"),
+    Spoilt("keys with another sign between them", line(7, lambda text: "W/A," + text.split(",", 1)[1]), error=r"run_000\.csv, column 'keys', row 6 .*'W/A' is no key of the mapping, but its parts are"),
+    Spoilt("a number with an underscore", cell(9, 1, "1_0"), error=r"run_000\.csv, column 'heading', row 8 .*'1_0' is not a number"),
+    Spoilt("line ends that are no line ends", lambda f: (Path(f)/"actions/run_000.csv").write_bytes((Path(f)/"actions/run_000.csv").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\0")), error=r"run_000\.csv"),
+    Spoilt("a scale of 0", mapping("difference: true", "scale: 0"), error=r"mapping\.yaml: channel 'yaw': scale is 0"),
+    Spoilt("a scale that is no number", mapping("difference: true", "scale: .nan"), error=r"mapping\.yaml: channel 'yaw': scale is nan"),
+    Spoilt("a yaw that is + down", mapping("sign: right", "sign: down"), error=r"mapping\.yaml: channel 'yaw': sign 'down'; expected right or left"),
+    Spoilt("a rate of 1/0", mapping("convention: at", "convention: at\nfps: 1/0"), error=r"mapping\.yaml: fps is '1/0'"),
+    Spoilt("a column that is a list", mapping("one per frame", "{frame: [a]}"), error=r"mapping\.yaml: rows: \['a'\] is not the name of a column"),
+    Spoilt("a hole of five seconds in the video", hole, repair=r"run_000: no frame for 5"),
+    Spoilt("a hole in timed rows", by_time(without(9, 16)), repair=r"run_000\.csv: frames 8 to 14 have no row in a table"),
+    Spoilt("a timed row twice", by_time(line(7, lambda text: [text, text])), repair=r"run_000\.csv: row 7 has the time and all values of another row"),
 ]

@@ -68,5 +68,6 @@ SPOILT = [
     Spoilt("loading screen", lambda folder: another(folder, scenes=2, frozen=60), repair=r"stood still"),
     Spoilt("uneven time stamps", uneven, repair=r"repeated"),
     Spoilt("a hole of five seconds", hole, repair=r"no frame for 5"),
+    Spoilt("a single frame", lambda folder: write_video(folder/"replay.mp4", play()["frames"][:1], 20), error=r"replay\.mp4: a single frame without a neighbour"),
 ]
 EXTRA = {}

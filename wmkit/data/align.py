@@ -368,7 +368,7 @@ def gain_and_sign(
     found |= dict(gain=gain, sign=AXES[axis][gain > 0], agreement=agreement, confident=sure)
     if not sure: return found | dict(reason=f"only {agreement:.0%} of {n} turns move the picture the same way")
     found |= dict(verdict="agrees" if (gain > 0) == (way < 0) else "contradicts", reason="")
-    if space[channel].unit.startswith("degree"):
+    if space[channel].unit.startswith("degree") and float(shift[use].abs().median()) >= .5:  # less is a display that stands still, or turns too small to be measured
         low, high = (.6*fov, 1.6*fov) if fov else (30, 170)
         found["view"] = size/abs(gain)
         found["unit"] = "plausible" if low < found["view"] < high else "implausible"
@@ -478,7 +478,7 @@ def judge_alignment(
         nothing = dict(pairs=0, gains={}, keys={}, onsets={}, contradicts=[], angles={})
         return _plain(dict(verdict=verdict, confident=lag is not None, lag=lag, text=text) | nothing | details)
     stretches = sample_stretches(dataset, pairs, seed)
-    if not stretches: return answer("no actions", "No 50 rows on end have known actions, so there is nothing to align.")
+    if not stretches: return answer("no actions", "No episode has 50 rows on end whose actions are known, so there is nothing to align.")
     frames, actions = load_stretches(dataset, stretches)
     count = sum(len(a) - 1 for a in actions)
     if len(torch.cat(actions).unique(dim=0)) == 1: return answer("no actions", "No action ever changes, so there is nothing to align.", pairs=count)

@@ -472,7 +472,11 @@ def convert(
     failed = _run(tasks, [t for t in tasks if not Path(t["part"]).exists()], workers, engine, skip_bad, f"import {Path(dest).name}", work)
     parts = [Path(t["part"]) for t in tasks if t["name"] not in failed]
     full = [part for part in parts if (part/"dataset").exists()]
-    if not full: raise ValueError(f"no recording holds an episode: each needs two consecutive frames; {read_json(parts[0]/'notes.json') if parts else failed}")
+    if not full:
+        found = read_json(parts[0]/"notes.json") if parts else {}
+        said = [*dict.fromkeys(found.get("breaks", []) + found.get("repairs", []))][:3] or list(failed.values())[:3]
+        shutil.rmtree(work, ignore_errors=True)
+        raise ValueError(f"no recording holds an episode: each needs two consecutive frames; {found.get('name', 'none could be read')}: {'; '.join(said) or 'too short'}")
     shutil.rmtree(work/"joined", ignore_errors=True)  # of an earlier call that was killed here
     dataset = join_datasets([part/"dataset" for part in full], work/"joined", _hold_out(full, test), {"import": dict(format=format, identity=identity)})
     report = _report(format, identity, parts, failed, convention, {k: v for k, v in (options | given).items() if v is not None}, dataset)

@@ -53,7 +53,7 @@ def even_frames(notes, path):
         return info.fps, video_frames(path), info.frames
     stamps = np.round(times*1e9).astype(np.int64)
     fps = steady_rate(stamps, info.fps)
-    rows, _, _, breaks = regular_rows(stamps, fps, gap=float(HOLE*fps))
+    rows, _, _, breaks = regular_rows(stamps, fps, gap=max(3., float(HOLE*fps)))
     twice, lost = int((np.diff(rows) == 0).sum()), len(times) - len(np.unique(rows))
     if twice or lost: notes.repair(f"uneven time stamps: to make {float(fps):g} frames a second, {twice} frames were repeated and {lost} of {len(times)} left out")
     def frames():
