@@ -105,6 +105,16 @@ def no_names(folder):
     edit_info(folder, features=info["features"])
 
 
+def ragged(rows):
+    "One number moves from a row to the next: as many in all."
+    rows[4]["action"].insert(0, rows[3]["action"].pop())
+    return rows
+
+
+def beyond_its_video(folder):
+    for key, time in dict(from_timestamp=2., to_timestamp=2 + 20/17.5).items(): edit_rows(folder, set_value(1, f"videos/observation.images.front/{key}", time), META)
+
+
 MP4, META = "videos/observation.images.front/chunk-000/file-000.mp4", "meta/episodes/chunk-000/file-000.parquet"
 SPOILT = [
     Spoilt("version 2.1", lambda folder: edit_info(folder, codebase_version="v2.1"), error=r"info\.json.*v2\.1.*convert_dataset_v21_to_v30"),
@@ -116,10 +126,15 @@ SPOILT = [
     Spoilt("a row stands twice", lambda folder: edit_rows(folder, lambda rows: rows[:5] + rows[4:]), error=r"file-000\.parquet.*episode 0.*21 rows.*20"),
     Spoilt("rows out of order", lambda folder: edit_rows(folder, lambda rows: rows[:4] + rows[5:6] + rows[4:5] + rows[6:]), error=r"row 4 has frame_index 5"),
     Spoilt("NaN action", lambda folder: edit_rows(folder, poison), error=r"episode 0.*row 7.*NaN"),
+    Spoilt("rows of other lengths", lambda folder: edit_rows(folder, ragged), error=r"file-000\.parquet.*'action' have 9 and 8 and 10 numbers"),
+    Spoilt("pictures of one frame later", lambda folder: edit_rows(folder, set_value(1, "videos/observation.images.front/from_timestamp", 21/17.5), META), error=r"episode 1 has 20 rows, and 19\.0 frames"),
+    Spoilt("pictures of no time", lambda folder: edit_rows(folder, set_value(1, "videos/observation.images.front/from_timestamp", float("nan")), META), error=r"meta/episodes: episode 1"),
+    Spoilt("an episode without a file", lambda folder: edit_rows(folder, set_value(1, "data/chunk_index", None), META), error=r"file-000\.parquet: data/chunk_index"),
+    Spoilt("features that are none", lambda folder: edit_info(folder, features=dict(action="float32")), error=r"info\.json: feature 'action'"),
     Spoilt("path out of the folder", lambda folder: edit_info(folder, video_path="../{video_key}/{chunk_index}-{file_index}.mp4"), error=r"leads out"),
     Spoilt("template with an unknown word", lambda folder: edit_info(folder, data_path="data/{episode_chunk}.parquet"), error=r"info\.json.*data_path.*episode_chunk"),
-    Spoilt("wrong fps", lambda folder: edit_info(folder, fps=20), error=r"time stamps.*17\.5.*20"),
-    Spoilt("episode longer than its video", lambda folder: edit_rows(folder, set_value(1, f"videos/{'observation.images.front'}/from_timestamp", 2.), META), error=r"file-000\.mp4.*episode 1"),
+    Spoilt("wrong fps", lambda folder: edit_info(folder, fps=20), error=r"episode 0 has 20 rows, and 22\.9 frames.*at 20 a second.*fps"),
+    Spoilt("episode longer than its video", beyond_its_video, error=r"file-000\.mp4.*episode 1"),
     Spoilt("an episode is missing", lambda folder: edit_rows(folder, lambda rows: rows[:2], META), error=r"total_episodes.*3.*2"),
     Spoilt("two cameras", lambda folder: another(folder, cameras=("observation.images.front", "observation.images.wrist")), error=r"observation\.images\.front, observation\.images\.wrist"),
     Spoilt("no names", no_names, repair=r"action_0"),

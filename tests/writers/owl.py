@@ -100,6 +100,7 @@ SPOILT = [
     Spoilt("no header", _line(0, lambda line: "1,2,3"), error=r"inputs\.csv.*timestamp,event_type,event_args"),
     Spoilt("a time that is NaN", _line(9, _time("NaN")), error=r"inputs\.csv, line 10.*'NaN'"),
     Spoilt("a negative time", _line(9, _time("-1.5")), error=r"inputs\.csv, line 10.*'-1.5'"),
+    Spoilt("arguments too deep", _line(9, lambda line: ",".join([*line.split(",")[:2], '"' + "["*100_000 + '"'])), error=r"inputs\.csv, line 10.*no JSON"),
     Spoilt("time goes back", _line(9, _time(repr(ORIGIN - 40))), error=r"inputs\.csv, line 10.*before"),
     Spoilt("arguments that are no JSON", _replace("MOUSE_MOVE,\"[", "MOUSE_MOVE,\"["+"oops,"), error=r"inputs\.csv, line \d+.*MOUSE_MOVE.*oops"),
     Spoilt("too few arguments", _replace("[77,true]", "[77]"), error=r"inputs\.csv, line \d+.*KEYBOARD.*\[77\]"),

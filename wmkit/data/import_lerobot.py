@@ -24,15 +24,25 @@ def read_info(root) -> dict:
     file = Path(root)/"meta/info.json"
     if not file.is_file(): raise FileNotFoundError(f"{root} is not a LeRobot data set: it has no meta/info.json")
     try: info = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as e: raise ValueError(f"{file} is not JSON: {e}") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"{file} is not JSON: {e}") from None
     version = str(info.get("codebase_version")) if isinstance(info, dict) else "none"
     if not version.startswith("v3."):
         raise ValueError(f"{file}: codebase_version {version}; expected v3.x: convert it first with lerobot's own convert_dataset_v21_to_v30 (of lerobot.datasets.v30 or lerobot.scripts)")
     lacks = [k for k in ("fps", "features", "data_path", "total_episodes") if k not in info]
     if lacks: raise ValueError(f"{file} lacks {', '.join(lacks)}")
-    if not isinstance(info["fps"], (int, float)) or not info["fps"] > 0: raise ValueError(f"{file}: fps is {info['fps']!r}; expected frames a second")
+    if isinstance(info["fps"], bool) or not isinstance(info["fps"], (int, float)) or not 0 < info["fps"] < 1e6: raise ValueError(f"{file}: fps is {info['fps']!r}; expected frames a second")
+    if type(info["total_episodes"]) is not int or not 0 < info["total_episodes"] < 1e8: raise ValueError(f"{file}: total_episodes is {info['total_episodes']!r}; expected a whole number above 0")
+    _check_features(info["features"], file)
     if "action" not in info["features"]: raise ValueError(f"{file} has no feature `action`; it has {', '.join(info['features'])}")
     return info
+
+def _check_features(features, file):
+    "ValueError unless every feature says its kind and shape in words and numbers."
+    if not isinstance(features, dict): raise ValueError(f"{file}: features is a {type(features).__name__}; expected one entry a column")
+    for name, f in features.items():
+        shape = f.get("shape") if isinstance(f, dict) else None
+        good = isinstance(shape, list) and all(type(n) is int and 0 < n < 1e6 for n in shape) and isinstance(f.get("dtype"), str) and isinstance(f.get("info") or {}, dict)
+        if not good: raise ValueError(f"{file}: feature {name!r} is {str(f)[:80]}; expected {{'dtype': 'float32', 'shape': [3], ...}}")
 
 def find_camera(info, video, where) -> str:
     "The feature with the frames: `video` is its name or the end of it."
@@ -44,7 +54,9 @@ def find_camera(info, video, where) -> str:
 def feature_names(feature, prefix) -> list:
     "The names of a feature's numbers: from a list, a dict of lists or of positions; else `prefix`_0, `prefix`_1 ..."
     count, names = int(np.prod(feature["shape"] or [1])), feature.get("names")
-    if isinstance(names, dict): names = [n for v in names.values() for n in v] if all(isinstance(v, list) for v in names.values()) else list(names)
+    if isinstance(names, dict):
+        if all(isinstance(v, list) for v in names.values()): names = [n for v in names.values() for n in v]
+        else: names = sorted(names, key=names.get) if set(map(str, names.values())) == set(map(str, range(count))) else None  # {name: position}
     good = isinstance(names, list) and len(names) == count and all(isinstance(n, str) for n in names) and len(set(names)) == count
     return names if good else [f"{prefix}_{i}" for i in range(count)]
 
@@ -60,21 +72,29 @@ def _table(path, **options):
 def _path(root, info, template, **words):
     "The file that a template of meta/info.json names; it must lie in the folder."
     try: return inside(root, info[template].format(**words))
-    except (KeyError, IndexError, ValueError, AttributeError) as e:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError, MemoryError) as e:
         if isinstance(e, ValueError) and "folder" in str(e): raise
         raise ValueError(f"{root/'meta/info.json'}: {template} {info.get(template)!r} is no template of {', '.join(words)} ({e})") from None
+
+def _check_span(row, camera, fps, root):
+    "ValueError if an episode's time in its video is not as long as its rows."
+    start, stop = (row[f"videos/{camera}/{k}"] for k in ("from_timestamp", "to_timestamp"))
+    if not (start >= 0 and abs((stop - start)*fps - row["length"]) < .5):
+        raise ValueError(f"{root/'meta/episodes'}: episode {row['episode_index']} has {row['length']} rows, and {(stop - start)*fps:.1f} frames of its video (from {start:.3f} s to {stop:.3f} s at {fps:g} a second): frames and actions would not agree: mend fps or these times, or download the data set again")
 
 def find_episodes(root, info, camera) -> dict:
     "{name: dict(root, data, video, row)}: the files of every episode, and its row of meta/episodes."
     files = sorted((root/"meta/episodes").glob("*/*.parquet"))
     if not files: raise FileNotFoundError(f"{root/'meta/episodes'} holds no parquet file")
     filmed = info["features"][camera]["dtype"] == "video"
-    wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"] + [f"videos/{camera}/{k}" for k in ("chunk_index", "file_index", "from_timestamp")]*filmed
+    wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"] + [f"videos/{camera}/{k}" for k in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")]*filmed
     rows = []
     for file in files:
         table = _table(file)
         lacks = [c for c in wanted if c not in table.column_names and c != "tasks"]
         if lacks: raise ValueError(f"{file} lacks {', '.join(lacks)}")
+        empty = [c for c in wanted if c != "tasks" and (table[c].null_count or not str(table[c].type).startswith(("int", "uint", "float", "double")))]
+        if empty: raise ValueError(f"{file}: {empty[0]} is not a number in every row: download the data set again")
         rows += table.select([c for c in wanted if c in table.column_names]).to_pylist()
     rows.sort(key=lambda row: row["episode_index"])
     if [row["episode_index"] for row in rows] != list(range(info["total_episodes"])):
@@ -83,14 +103,20 @@ def find_episodes(root, info, camera) -> dict:
     for row in rows:
         data = _path(root, info, "data_path", chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
         video = _path(root, info, "video_path", video_key=camera, chunk_index=row[f"videos/{camera}/chunk_index"], file_index=row[f"videos/{camera}/file_index"]) if filmed else None
-        items[f"episode_{row['episode_index']:06d}"] = dict(data=data, video=video, row=dict(episode=row["episode_index"], length=row["length"], start=row.get(f"videos/{camera}/from_timestamp"), task="; ".join(row.get("tasks") or [])))
+        if filmed: _check_span(row, camera, float(info["fps"]), root)
+        items[f"episode_{row['episode_index']:06d}"] = dict(data=data, video=video, row=dict(episode=row["episode_index"], length=row["length"], start=row.get(f"videos/{camera}/from_timestamp"), task="; ".join(map(str, row["tasks"])) if isinstance(row.get("tasks"), list) else str(row.get("tasks", ""))))
     return items
 
 # %% ../../nbs/14_import_lerobot.ipynb #d1e7ce04
 def _vectors(table, column, count, where):
     "float64 [t n] of a column of numbers or lists of them."
+    import pyarrow.compute as pc
     cells = table[column].combine_chunks()
-    while hasattr(cells, "flatten") and "list" in str(cells.type): cells = cells.flatten()
+    while hasattr(cells, "flatten") and "list" in str(cells.type):
+        lengths = pc.unique(pc.list_value_length(cells)).to_pylist()
+        if len(lengths) > 1: raise ValueError(f"{where}: rows of {column!r} have {' and '.join(map(str, lengths[:3]))} numbers; expected {count} in each")
+        cells = cells.flatten()
+    if str(cells.type) not in ("bool", "half_float", "float", "double") and "int" not in str(cells.type): raise ValueError(f"{where}: {column!r} holds {cells.type}; expected numbers")
     if len(cells) != len(table)*count: raise ValueError(f"{where}: {len(cells)} numbers in {len(table)} rows of {column!r}; expected {count} a row")
     found = numbers(cells.to_pylist() if cells.null_count else cells.to_numpy(zero_copy_only=False), where) if count == 1 else cells.to_numpy(zero_copy_only=False).astype(np.float64)
     return found.reshape(len(table), count)
@@ -110,7 +136,8 @@ def find_rules(info, items, actions, where):
     names = feature_names(info["features"]["action"], "action")
     if actions: return rules_from(read_mapping(actions, dict(channels="what the numbers mean"))["channels"], str(actions)), f"as in {Path(actions).name}"
     if "wmkit" in info:
-        own = {c.pop("name"): c for c in ActionSpace.from_dict(info["wmkit"]["space"]).to_dict()["channels"]}
+        try: own = {c.pop("name"): c for c in ActionSpace.from_dict(info["wmkit"]["space"]).to_dict()["channels"]}
+        except (TypeError, KeyError, AttributeError) as e: raise ValueError(f"{where}: the block `wmkit` is not as wmkit writes it ({type(e).__name__}: {e}); take it out, and the channels are inferred") from None
         return rules_from(own, where), "as wmkit wrote them"
     channels = infer_channels(items, names)
     said = ", ".join(f"{n} {c['kind']}" + (f" [{c['low']:g}, {c['high']:g}]" if c["kind"] == "level" else "") for n, c in channels.items())
@@ -151,7 +178,7 @@ def check_rows(table, row, fps, where):
         at = int(np.argmax(order != np.arange(n)))
         raise ValueError(f"{where}: row {at} has frame_index {order[at]}; expected {at}: rows are lost or out of order")
     if "timestamp" not in table.column_names or n < 2: return 0.
-    stamps = table["timestamp"].to_numpy().astype(np.float64)
+    stamps = _vectors(table, "timestamp", 1, where)[:, 0]
     off = np.abs((stamps - stamps[0])*float(fps) - np.arange(n)).max()
     slope = np.polyfit(np.arange(n), stamps, 1)[0] if np.isfinite(stamps).all() else np.nan
     if not off < .5: raise ValueError(f"{where}: the time stamps run at {1/slope if slope else np.inf:.6g} rows a second (by regression), meta/info.json says fps {float(fps):g}; "
@@ -164,7 +191,7 @@ def read_lerobot(notes, data, video, row, info, rules, fps, told, camera, conven
     features = info["features"]
     if video is not None and not video.stat().st_size: raise ValueError(f"{video} is empty (0 bytes): download it again")
     wanted = ["action", "frame_index", "timestamp", "observation.state", "known"] + [camera]*(video is None)
-    table = _table(data, filters=[("episode_index", "==", row["episode"])], columns=[c for c in wanted if c in features])
+    table = _table(data, filters=[("episode_index", "==", row["episode"])], columns=[c for c in wanted if c in features or c == "frame_index"])
     off = check_rows(table, row, fps, where)
     names = feature_names(features["action"], "action")
     values = _vectors(table, "action", len(names), where)
@@ -175,6 +202,7 @@ def read_lerobot(notes, data, video, row, info, rules, fps, told, camera, conven
     notes.fact(task=row["task"], camera=camera, channels=told)
     for name in [n for n in names if n not in {r.column for r in rules}]: notes.drop(name, len(table))
     states = _vectors(table, "observation.state", len(state_names(info)), where) if state_names(info) else np.zeros((len(table), 0))
+    if bad := int((~np.isfinite(states)).any(1).sum()): notes.repair(f"observation.state is not finite in {bad} row{'s' if bad > 1 else ''}; left as it is")
     if video is not None: frames = frames_at(video, row["start"], len(table), fps, f"episode {row['episode']}")
     else: frames = (picture(cell, f"{where}, row {i}") for i, cell in enumerate(table[camera].to_pylist()))
     return Recording(fps, (Row(frame, actions[t] if known[t] else None, tuple(states[t])) for t, frame in enumerate(frames)), len(table))
@@ -182,8 +210,11 @@ def read_lerobot(notes, data, video, row, info, rules, fps, told, camera, conven
 def picture(cell, where):
     "A frame uint8 [h w 3] from the bytes of a PNG or JPEG."
     from PIL import Image
-    try: return np.asarray(Image.open(io.BytesIO(cell["bytes"])).convert("RGB"))
-    except (TypeError, OSError) as e: raise ValueError(f"{where}: no picture in these bytes ({e})") from None
+    try: image = Image.open(io.BytesIO(cell["bytes"]))
+    except (TypeError, OSError, SyntaxError, Image.DecompressionBombError) as e: raise ValueError(f"{where}: no picture in these bytes ({e})") from None
+    if image.mode.startswith(("I", "F")): raise ValueError(f"{where}: the picture has mode {image.mode}; expected 8 bits a channel")
+    try: return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as e: raise ValueError(f"{where}: no picture in these bytes ({e})") from None
 
 def state_names(info): return feature_names(info["features"]["observation.state"], "state") if "observation.state" in info["features"] else []
 

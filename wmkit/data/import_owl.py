@@ -27,7 +27,7 @@ def _parse_line(line):
     text = parts[2].strip()
     if len(text) > 1 and text[0] == text[-1] == '"': text = text[1:-1]
     try: arguments = json.loads(text)
-    except json.JSONDecodeError as e: raise ValueError(f"the arguments of {parts[1]} are {text[:60]!r}, which is no JSON ({e})") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"the arguments of {parts[1]} are {text[:60]!r}, which is no JSON ({e})") from None
     return int(seconds.scaleb(9)), parts[1], arguments
 
 def read_table(path, notes):
@@ -91,7 +91,7 @@ def _about(metadata, notes):
     if not metadata.is_file(): notes.repair("metadata.json is missing: the recording was not ended properly, or not copied whole")
     else:
         try: about = json.loads(metadata.read_text(encoding="utf-8"))
-        except ValueError as e: raise ValueError(f"{metadata} is no JSON ({e}); copy it again, or take it away") from None
+        except (ValueError, RecursionError) as e: raise ValueError(f"{metadata} is no JSON ({e}); copy it again, or take it away") from None
         if not isinstance(about, dict): raise ValueError(f"{metadata}: expected a JSON object")
         notes.fact(**{k: str(about[k]) for k in ("game_exe", "owl_control_version") if k in about})
     invalid = metadata.with_name(".invalid")
@@ -108,6 +108,7 @@ def read_owl(notes, inputs, video, metadata, keys="", gap=3., mouse_range=1000.)
     begin, ends = marks["VIDEO_START"][0], marks["VIDEO_END"] or marks["END"]
     if ends and abs((ends[-1] - begin)/1e9 - lasts) > 2:
         raise ValueError(f"{video} lasts {lasts:.1f} s, but {inputs} ends the video after {(ends[-1] - begin)/1e9:.1f} s: one of them is cut off, or they are of two recordings")
+    if marks["VIDEO_END"]: notes.fact(video_shorter_than_its_marks=f"{(ends[-1] - begin)/1e9 - lasts:.2f} s")
     stamps = begin + np.rint((times - times[0])*1e9).astype(np.int64)
     rate, shown = usual_rate(stamps, info.fps), np.flatnonzero(_seen(stamps, marks, notes))
     if not len(shown): raise ValueError(f"{video}: the game is never seen in it: {inputs} has HOOK_START after the last frame, or UNFOCUS before the first; leave the recording out")
@@ -133,11 +134,12 @@ def import_owl(
     "Import recordings of owl-control: a video beside a table of key, mouse and scroll events."
     folder, items = source_folder(source, dest), {}
     if folder.is_file(): raise ValueError(f"{folder} is a file; give the folder that holds inputs.csv and recording.mp4, or an archive of it")
-    for inputs in sorted(folder.rglob("inputs.csv")):
+    if not any(folder.rglob("inputs.csv")): raise ValueError(f"{source} holds no inputs.csv; expected folders with inputs.csv, recording.mp4 and metadata.json")
+    for place in sorted({p.parent for name in ("inputs.csv", "recording.mp4") for p in folder.rglob(name)}):  # one without the other is an error, later
+        inputs = place/"inputs.csv"
         video, others = inputs.with_name("recording.mp4"), sorted(inputs.parent.glob("*.mp4"))
         if not video.exists() and len(others) == 1: video = others[0]  # an OBS of the player's own names its files itself
         name = inputs.parent.relative_to(folder).as_posix()
         items[folder.name if name == "." else name] = dict(inputs=inputs, video=video, metadata=inputs.with_name("metadata.json"))
-    if not items: raise ValueError(f"{source} holds no inputs.csv; expected folders with inputs.csv, recording.mp4 and metadata.json")
     return convert(dest, items, read_owl, event_space(parse_keys(keys), mouse_range), format="owl",
         options=dict(keys=keys, gap=gap, mouse_range=mouse_range), judge=judge_alignment, **options)
