@@ -90,6 +90,7 @@ def outside(folder):
 
 EXTRA = {}
 FLAG = Path(__file__).parent/"never_written"  # what a pickle that runs would write
+BOMB = b"\x80\x04}(K\x01" + b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(60)) + b"K\x01u."  # {a pair of pairs of pairs ...: 1}
 SPOILT = [
     Spoilt("pickle that calls the shell", instead(lambda of: of | dict(mouse=Call(os.system, f"touch {FLAG}"))), error=r"000001_action\.npy.*(posix|nt)\.system"),
     Spoilt("pickle that evaluates", instead(lambda of: Call(eval, f"open({str(FLAG)!r}, 'w')")), error=r"000001_action\.npy.*builtins\.eval"),
@@ -99,6 +100,8 @@ SPOILT = [
     Spoilt("object array in place of a dict", instead(lambda of: np.array([of, of], object)), error=r"000001_action\.npy.*objects"),
     Spoilt("pickle that promises too much", instead(lambda of: of | dict(keyboard=promise((10**12, 4)))), error=r"000001_action\.npy.*1000000000000"),
     Spoilt("header that promises too much", instead(lambda of: header("(1000000000000, 4)", "<f4", bytes(64))), error=r"000001_action\.npy.*1000000000000"),
+    Spoilt("key of 2**60 numbers", instead(lambda of: header("()", "|O", BOMB)), error=r"000001_action\.npy.*key that is no text"),
+    Spoilt("mouse at twice the rate", instead(lambda of: of | dict(mouse=np.repeat(of["mouse"], 2, 0))), error=r"000001_action\.npy.*30 rows, mouse 60"),
     Spoilt("half of an .npy", lambda folder: cut_off(actions(folder)), error=r"000001_action\.npy"),
     Spoilt("no bytes at all", lambda folder: actions(folder).write_bytes(b""), error=r"000001_action\.npy"),
     Spoilt("too few rows", instead(lambda of: {k: v[:-1] for k, v in of.items()}), error=r"000001_action\.npy.*29.*30"),

@@ -102,13 +102,13 @@ def messages(play, version, raw, jitter, late_pts, seed, video, states=True):
     return sorted(((topic, origin + t, m) for topic, t, m in said), key=lambda m: m[1]), pts/1e9
 
 
-def save(path, said, library="mcap-owa-support 0.6.6; mcap 1.3.0"):
+def save(path, said, library="mcap-owa-support 0.6.6; mcap 1.3.0", **options):
     "An .mcap file of (topic, time, message)."
     from mcap.writer import Writer
     kinds = dict(screen="ScreenCaptured", keyboard="KeyboardEvent", mouse="MouseEvent", window="WindowInfo")
     kinds |= {"keyboard/state": "KeyboardState", "mouse/state": "MouseState", "mouse/raw": "RawMouseEvent"}
     with open(path, "wb") as file:
-        writer, channels = Writer(file, chunk_size=20_000), {}
+        writer, channels = Writer(file, chunk_size=20_000, **options), {}
         writer.start(profile="owa", library=library)
         for topic, time, message in said:
             if topic not in channels:
@@ -194,6 +194,17 @@ def _short(folder):
     write_timed_video(path, np.stack(frames[:20]), sorted(times)[:20])
 
 
+def _flip(folder):
+    "One digit of a message changes on the disk; the checksums tell."
+    from mcap.writer import CompressionType
+    path = _file(folder)
+    save(path, load(path), compression=CompressionType.NONE)
+    data = bytearray(path.read_bytes())
+    at = data.index(b'"pts_ns": ') + len(b'"pts_ns": ')
+    data[at] = ord("7") if data[at] != ord("7") else ord("8")
+    path.write_bytes(data)
+
+
 SPOILT = [
     Spoilt("mcap cut off", lambda folder: cut_off(_file(folder)), error=r"doom\.mcap is cut off or no MCAP file"),
     Spoilt("not an mcap", lambda folder: _file(folder).write_bytes(b"timestamp,event\n"*99), error=r"doom\.mcap is cut off or no MCAP file"),
@@ -214,6 +225,10 @@ SPOILT = [
     Spoilt("a key code that no key has", _each("keyboard", lambda m: m | dict(vk=-3)), error=r"doom\.mcap.*keyboard.*vk.*-3"),
     Spoilt("a message that is no JSON", _messages(lambda said: [(t, time, b"{\"x\": " if t == "mouse" else m) for t, time, m in said]), error=r"doom\.mcap.*mouse.*JSON"),
     Spoilt("a field is missing", _each("mouse/raw", lambda m: {k: v for k, v in m.items() if k != "last_x"}), error=r"doom\.mcap.*mouse/raw.*last_x"),
+    Spoilt("a digit that changed", _flip, error=r"doom\.mcap.*CRC"),
+    Spoilt("flags that are text", _each("mouse/raw", lambda m: m | dict(us_flags="1")), error=r"doom\.mcap.*us_flags is '1'"),
+    Spoilt("a time beyond 64 bits", _messages(lambda said: said + [("keyboard", 2**64 - 1, dict(event_type="press", vk=87))]), error=r"doom\.mcap.*keyboard at 18446744073709551615"),
+    Spoilt("no input at all", _messages(lambda said: [m for m in said if m[0] == "screen"]), repair="not one key, click or motion"),
     Spoilt("a lost release", _messages(_lost), repair=r"events of keys were lost.*r 1"),
     Spoilt("no raw mouse", _without("mouse/raw"), repair="cursor"),
     Spoilt("a motion beyond the range", _each("mouse/raw", lambda m: m | dict(last_x=4000), 40), error=r"mouse_x is up to.*mouse_range"),

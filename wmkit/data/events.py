@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VIRTUAL_KEYS', 'MOUSE_KEYS', 'USUAL_KEYS', 'EVER', 'NEVER', 'SLACK', 'parse_keys', 'event_space', 'Events',
-           'regular_rows', 'usual_rate', 'frame_times', 'pick_frames']
+           'regular_rows', 'given_rate', 'usual_rate', 'frame_times', 'pick_frames']
 
 # %% ../../nbs/12_events.ipynb #35b8af4e
 import re
@@ -122,6 +122,7 @@ def spans(self:Events, notes=None) -> list:
         else: _look(time, what, value, held, self.keys, times, cleared, put)
     found += [(self.keys[n], begin, NEVER) for code, begin in held.items() if (n := VIRTUAL_KEYS.get(code)) in self.keys]
     if notes is not None:
+        if not switches and not any(times for times, _ in self.motion.values()): notes.repair("not one key, click or motion in the whole recording: nothing is taken to be done in it; were the inputs recorded?")
         for name, n in other.items(): notes.drop(name, n)
         if lost: notes.repair("events of keys were lost, as later events or looks at the device show: " + ", ".join(f"{k} {n} times" for k, n in sorted(lost.items())))
     return found
@@ -159,6 +160,7 @@ def regular_rows(
     gap=3.    # periods without a frame after which the rows do not go on
 ) -> tuple:
     "(frames [m]: which frame row k shows, starts [m], stops [m]: its time, breaks {row: reason})."
+    if not gap >= 1: raise ValueError(f"gap = {gap}; expected periods of a frame, 1 or more")
     stamps, period = np.asarray(stamps, np.int64), float(10**9/Fraction(rate))
     frames, starts, stops, breaks = [], [], [], {}
     for part in np.split(np.arange(len(stamps)), np.flatnonzero(np.diff(stamps) > gap*period) + 1):
@@ -178,6 +180,13 @@ def regular_rows(
     return np.array(frames, np.int64), np.array(starts, np.int64), np.array(stops, np.int64), breaks
 
 # %% ../../nbs/12_events.ipynb #5d8f7a66
+def given_rate(rate) -> Fraction:
+    "Rows a second that a user asks for."
+    try: found = Fraction(rate).limit_denominator(1001)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError): found = 0
+    if not 0 < found <= 1000: raise ValueError(f"rate = {rate!r}; expected rows a second, such as 30")
+    return found
+
 def usual_rate(
     stamps,  # ns
     said     # what the container says, frames a second

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from .align import judge_alignment
 from .convert import Break, Recording, Row, convert, inside, source_folder, video_info
-from .events import Events, event_space, frame_times, parse_keys, pick_frames, regular_rows, usual_rate
+from .events import Events, event_space, frame_times, given_rate, parse_keys, pick_frames, regular_rows, usual_rate
 
 # %% ../../nbs/14_import_owamcap.ipynb #a101b2f9
 TOPICS = ("screen", "keyboard", "keyboard/state", "mouse", "mouse/state", "mouse/raw")
@@ -25,7 +25,7 @@ def log_messages(path):
     from mcap.reader import make_reader
     try:
         with open(path, "rb") as file:
-            reader = make_reader(file)
+            reader = make_reader(file, validate_crcs=True)
             yield "", 0, reader.get_header().library.encode(), ""
             for _, channel, message in reader.iter_messages(log_time_order=True): yield channel.topic, message.log_time, message.data, channel.message_encoding
     except FileNotFoundError: raise
@@ -37,9 +37,10 @@ def read_messages(path, notes):
     for topic, time, data, encoding in log_messages(path):
         if not topic: notes.fact(library=data.decode())
         elif topic not in TOPICS: notes.drop(f"topic {topic}")
+        elif time > 2**62: raise ValueError(f"{path}: topic {topic} at {time}: no time in nanoseconds since 1970; mend the recording, or leave it out")
         else:
             try: content = json.loads(data) if encoding == "json" else None
-            except ValueError: content = None
+            except (ValueError, RecursionError): content = None
             if not isinstance(content, dict): raise ValueError(f"{path}: topic {topic} at {time}: {data[:60]!r} is no JSON object; only OWAMcap's JSON messages are read")
             yield topic, time, content
 
@@ -83,7 +84,7 @@ class Desk:
     def mouse_state(self, time, m, where):
         down = m.get("buttons")
         if not isinstance(down, list): raise ValueError(f"{where}: buttons is {down!r}; expected a list such as ['left']")
-        self.events.held(time, "mouse", [BUTTONS[b] for b in down if b in BUTTONS])
+        self.events.held(time, "mouse", [BUTTONS[b] for b in down if isinstance(b, str) and b in BUTTONS])
 
     def mouse(self, time, m, where):
         kind = m.get("event_type")
@@ -92,7 +93,7 @@ class Desk:
             self.clicked = True
             self.events.move(time, scroll=whole(m, "dy", where))
         elif kind == "click":
-            if m.get("button") in BUTTONS and isinstance(m.get("pressed"), bool):
+            if isinstance(m.get("button"), str) and m["button"] in BUTTONS and isinstance(m.get("pressed"), bool):
                 self.clicked = True
                 self.events.key(time, BUTTONS[m["button"]], m["pressed"])
             else: self.notes.drop(f"mouse button {m.get('button')}")
@@ -103,12 +104,13 @@ class Desk:
 def mouse_raw(self:Desk, time, m, where):
     old = "dx" in m and "last_x" not in m  # before 0.5.5, where the flags stand in button_data
     dx, dy = (whole(m, k, where) for k in (("dx", "dy") if old else ("last_x", "last_y")))
-    if not old and m.get("us_flags", 0) & 1: self.notes.drop("mouse/raw in absolute coordinates")
+    optional = {k: whole(m, k, where, 0) for k in ("us_flags", "button_flags", "button_data") if m.get(k) is not None}
+    if not old and optional.get("us_flags", 0) & 1: self.notes.drop("mouse/raw in absolute coordinates")
     else:
         self.raw_seen = True
         self.events.move(time, mouse_x=dx, mouse_y=dy)
-    flags = m.get("button_data" if old else "button_flags") or 0
-    if flags: self.raw_clicks.append((time, flags, 0 if old else m.get("button_data") or 0))
+    flags = optional.get("button_data" if old else "button_flags", 0)
+    if flags: self.raw_clicks.append((time, flags, 0 if old else optional.get("button_data", 0)))
 
 @patch
 def finish(self:Desk) -> Events:
@@ -176,7 +178,7 @@ def read_owamcap(notes, path, videos, keys="", rate=0., gap=3., mouse_range=1000
     video = find_video(path, names, videos, notes)
     times, shown = match_frames(path, video, stamps, pts, notes)
     stamps, shown = np.asarray(stamps, np.int64)[shown >= 0], shown[shown >= 0]
-    rate = Fraction(rate).limit_denominator(1001) if rate else usual_rate(stamps, video_info(video).fps)
+    rate = given_rate(rate) if rate else usual_rate(stamps, video_info(video).fps)
     frames, starts, stops, breaks = regular_rows(stamps, rate, gap)
     actions = events.pool(starts, stops, events.spans(notes), path)
     if breaks: notes.repair(f"{len(breaks)} gap{'s' * (len(breaks) > 1)} in the screen messages, longer than {gap:g} frames: a new episode begins after each (more gap joins them)")
