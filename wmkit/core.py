@@ -178,7 +178,7 @@ def write_json(path, obj):
 def read_json(path):
     "Read what `write_json` wrote; ValueError names a file that is not JSON."
     try: return from_plain(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e: raise ValueError(f"{path} is not a JSON file: {e}") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"{path} is not a JSON file: {e}") from None
 
 # %% ../nbs/00_core.ipynb #d035f62d
 @contextlib.contextmanager

@@ -105,6 +105,8 @@ def raw_outside(file):
 
 
 SPOILT = [
+    Spoilt("health is NaN", replace("frame_9_xaux", put(15, np.nan)), error=r"1\.hdf5: frame_9_xaux: health is nan"),
+    Spoilt("one frame lacks xaux", drop("frame_9_xaux"), error=r"1\.hdf5: frame_9_xaux is missing"),
     Spoilt("three frames are missing", drop(*(f"frame_{i}_{kind}" for i in (10, 11, 12) for kind in ("x", "y", "xaux", "helperarr"))), repair=r"frames 10 to 12 are missing"),
     Spoilt("a picture is missing", drop("frame_7_x"), repair=r"frame 7 is missing"),
     Spoilt("a label is missing", drop("frame_7_y"), error=r"1\.hdf5.*frame_7_y"),

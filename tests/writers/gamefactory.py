@@ -100,6 +100,9 @@ def _other_rate(folder):
 
 
 SPOILT = [
+    Spoilt("a turn of 400 digits", _set("9", yaw_delta=10**400), error=r"seed_1_part_1\.json: entry 9, yaw_delta"),
+    Spoilt("a position beyond float32", _set("9", pos=[1e200, 0., 0.]), error=r"seed_1_part_1: a state of frame 9.*1e\+200"),
+    Spoilt("annotation in Latin-1", lambda folder: next(Path(folder).rglob("annotation.csv")).write_bytes(b"seed_1_part_1.mp4,0,20,B\xe4r\n"), error=r"annotation\.csv.*UTF-8"),
     Spoilt("ws of 7", _set("12", ws=7), error=r"seed_1_part_1\.json: entry 12, ws is 7"),
     Spoilt("scs as text", _set("12", scs="jump"), error=r"seed_1_part_1\.json: entry 12, scs is 'jump'"),
     Spoilt("NaN turn", _set("9", yaw_delta=float("nan")), error=r"seed_1_part_1\.json: entry 9, yaw_delta is nan"),

@@ -1,5 +1,7 @@
 """MineRL v0 streams: <env>/<stream>/{recording.mp4, rendered.npz, metadata.json}. Imports nothing of wmkit."""
 import json
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +95,21 @@ def _other_rate(folder):
     write_video(path, frames, 30)
 
 
+def _member(name, data):
+    "Put one more member into rendered.npz."
+    def spoil(folder):
+        with warnings.catch_warnings(), zipfile.ZipFile(_file(folder, "rendered.npz"), "a") as npz:
+            warnings.simplefilter("ignore")
+            npz.writestr(name, data)
+    return spoil
+
+
 SPOILT = [
+    Spoilt("half a button", _change(action_forward=lambda old: old/2), error=r"rendered\.npz: row \d+.*forward.*0\.5.*whole"),
+    Spoilt("an action stands twice", _member("action$jump.npy", b""), error=r"rendered\.npz.*action\$jump stands twice"),
+    Spoilt("an action that is no array", _member("action$fly", b"hello"), error=r"rendered\.npz.*action\$fly is no array"),
+    Spoilt("an array larger than any memory", _member("action$fly.npy", b"\x93NUMPY\x01\x00\x60\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000000000000,)}".ljust(96)), error=r"rendered\.npz is not readable"),
+    Spoilt("metadata without end", lambda folder: _file(folder, "metadata.json").write_text("["*100_000), error=r"metadata\.json"),
     Spoilt("an action is one row short", _change(action_jump=lambda old: old[:-1]), error=r"rendered\.npz.*action\$jump.*\[58\].*59"),
     Spoilt("the camera has three columns", _change(action_camera=lambda old: np.repeat(old[:, :1], 3, 1)), error=r"rendered\.npz.*action\$camera.*\[59, 3\]"),
     Spoilt("NaN camera", _change(action_camera=_set(5, np.nan)), error=r"rendered\.npz: row 5.*nan"),

@@ -98,7 +98,14 @@ def at_thirty(folder):
     write_video(first(folder, ".mp4"), frames, 30)
 
 
+def another_last(folder):
+    write_video(first(folder, ".mp4"), np.random.default_rng(0).integers(0, 255, (31, 120, 160, 3), dtype=np.uint8), 20, crf="40")
+
+
 SPOILT = [
+    Spoilt("keys as text", edit(lambda lines: lines[5]["keyboard"].update(keys="key.keyboard.w")), error=r"\.jsonl: line 6: keys is 'key\.keyboard\.w'; expected a list"),
+    Spoilt("a mouse of 400 digits", set_mouse(7, dx=10**400), error=r"\.jsonl: line 8: dx"),
+    Spoilt("the last picture is no copy", another_last, error=r"\.mp4 has one frame more.*not the last one again"),
     Spoilt("a line is missing", edit(lambda lines: lines[:10] + lines[11:]), error=r"\.jsonl: line 11.*tick 11"),
     Spoilt("a line stands twice", edit(lambda lines: lines[:11] + lines[10:]), error=r"\.jsonl: line 12.*tick 10"),
     Spoilt("a line is no JSON", edit(lambda lines: [*lines[:4], '{"mouse": ', *lines[5:]]), error=r"\.jsonl: line 5\b.*JSON"),

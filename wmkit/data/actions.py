@@ -65,17 +65,18 @@ def check(self:ActionSpace,
     actions,           # t a
     where="actions"    # what the error calls them, e.g. a file
 ):
-    "`actions` as float32 [t a]; ValueError names the first row and channel that is not finite or outside its range."
+    "`actions` as float32 [t a]; ValueError names the first row and channel that is not finite, outside its range, or not whole where it is a button or a choice."
     actions = np.asarray(actions, dtype=np.float32)
     if actions.ndim != 2 or actions.shape[1] != self.size:
         raise ValueError(f"{where}: shape {list(actions.shape)}; expected [rows, {self.size}] for {' '.join(self.names)}")
     low, high = (np.array([getattr(c, k) for c in self.channels]) for k in ("low", "high"))
     slack = 1e-4*(high - low)  # float32 rounding of sums
-    wrong = ~((actions >= low - slack) & (actions <= high + slack))  # NaN compares False, so it is wrong too
+    whole = np.array([c.kind in ("button", "choice") for c in self.channels])
+    wrong = ~((actions >= low - slack) & (actions <= high + slack)) | (whole & (actions != np.round(actions)))  # NaN compares False, so it is wrong too
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         c = self.channels[column]
-        raise ValueError(f"{where}: row {row}, channel {c.name!r} is {actions[row, column]}; expected a number in [{c.low:g}, {c.high:g}]"
+        raise ValueError(f"{where}: row {row}, channel {c.name!r} is {actions[row, column]}; expected a {'whole ' if whole[column] else ''}number in [{c.low:g}, {c.high:g}]"
                          f"{' '*bool(c.unit) + c.unit}: mend the source, or clip it there")
     return actions
 

@@ -8,7 +8,7 @@ __all__ = ['ARCHIVES', 'ENGINES', 'Row', 'Break', 'Notes', 'Recording', 'at_from
            'in_ray', 'describe_import', 'convert']
 
 # %% ../../nbs/12_convert.ipynb #fab1db52
-import hashlib, json, math, multiprocessing, os, shutil, stat, tarfile, threading, zipfile
+import hashlib, json, lzma, math, multiprocessing, os, shutil, stat, tarfile, threading, zipfile, zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -70,6 +70,7 @@ def video_frames(
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type, promised = "AUTO", stream.frames
+            stream.codec_context.options = dict(err_detect="explode")  # or a damaged frame is made up from its neighbours, without a word
             for packet in container.demux(stream):
                 packets += packet.size > 0
                 for frame in packet.decode():
@@ -103,8 +104,15 @@ def _members(archive, path):
     else:
         for m in archive:
             if not m.isdir(): yield m.name, m.size, m.isreg(), lambda m=m: archive.extractfile(m)
+        while archive.fileobj.read(1 << 20): pass  # zeros in the middle look like the end of a tar; its checksum comes last
 
 # %% ../../nbs/12_convert.ipynb #a81ba362
+def _told(act, path, what):
+    "What `act()` gives; ValueError for all that a damaged archive can raise."
+    try: return act()
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as e:
+        raise ValueError(f"{path}: {what} cannot be read ({e}): damaged or truncated? Download it again, or unpack it yourself") from None
+
 def unpack(
     path,  # .zip, .tar, .tar.gz, .tgz, .tar.bz2 or .tar.xz
     dest   # a new folder
@@ -115,19 +123,21 @@ def unpack(
     left, date = shutil.disk_usage(dest.parent).free, path.stat().st_mtime_ns
     try: archive = zipfile.ZipFile(path) if path.suffix.lower() == ".zip" else tarfile.open(path)
     except (zipfile.BadZipFile, tarfile.TarError, OSError) as e: raise ValueError(f"{path} cannot be opened as an archive ({e}): truncated? Download it again") from None
+    members = _members(archive, path)
     with archive, atomic_folder(dest) as new:
-        for name, size, plain, open_member in _members(archive, path):
+        while (member := _told(lambda: next(members, None), path, "a member")) is not None:
+            name, size, plain, open_member = member
             parts = PurePosixPath(name.replace("\\", "/"))
-            if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]: raise ValueError(f"{path}: member {name!r} would be written outside of the folder; the archive is hostile or broken")
+            if not parts.parts or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]: raise ValueError(f"{path}: member {name!r} would be written outside of the folder; the archive is hostile or broken")
             if not plain: raise ValueError(f"{path}: member {name!r} is a link or a device; unpack it yourself if you trust it")
             key, left = str(parts).lower(), left - size
             if key in seen: raise ValueError(f"{path}: member {name!r} stands twice")
             if left < 0: raise ValueError(f"{path}: unpacked it is larger than what is free on this disk")
             seen.add(key)
-            (new/parts).parent.mkdir(parents=True, exist_ok=True)
-            try:
+            def write():
+                (new/parts).parent.mkdir(parents=True, exist_ok=True)
                 with open_member() as source, open(new/parts, "wb") as out: shutil.copyfileobj(source, out)
-            except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as e: raise ValueError(f"{path}: member {name!r} cannot be read ({e}): truncated? Download it again") from None
+            _told(write, path, f"member {name!r}")
             os.utime(new/parts, ns=(date, date))  # unpacked again, it is the same source
     return dest
 
@@ -143,6 +153,7 @@ def source_folder(source, dest) -> Path:
     "`source` itself; an archive is unpacked first, into the work folder of `dest`."
     source = Path(source)
     if not source.exists(): raise FileNotFoundError(f"{source} does not exist")
+    if source.is_dir() and Path(dest).resolve().is_relative_to(source.resolve()): raise ValueError(f"{dest} lies inside of {source}, where the next import would take it for recordings; choose a folder beside it")
     if source.is_dir() or not source.name.lower().endswith(ARCHIVES): return source
     mark = source.stat()
     folder = work_folder(dest)/f"unpacked_{hashlib.sha256(f'{source.resolve()} {mark.st_size} {mark.st_mtime_ns}'.encode()).hexdigest()[:16]}"
@@ -199,12 +210,14 @@ class _Cutter:
     def __init__(self, folder, name, space, states, fps, longest, shape, notes):
         self.open = lambda: EpisodeWriter(folder, space, fps, *shape, states=states)
         self.name, self.space, self.longest, self.notes = name, space, longest, notes
-        self.shape, self.writer, self.held, self.length = tuple(shape), None, None, 0
+        self.shape, self.writer, self.held, self.length, self.count = tuple(shape), None, None, 0, 0
 
     def add(self, row):
         if row.frame.shape[:2] != self.shape:
             found, wanted = ("x".join(map(str, shape)) for shape in (row.frame.shape[:2], self.shape))
             raise ValueError(f"{self.name}: a frame of {found}, the first recording begins with {wanted}; give size=(height, width) to bring all to one")
+        if (np.abs(np.asarray(row.state, np.float64)) > 3e38).any(): raise ValueError(f"{self.name}: a state of frame {self.count} is {list(row.state)}; expected numbers that fit float32 (NaN: not known)")
+        self.count += 1
         if self.length == 0 and self.held is None: self.held = row  # an episode begins with its second frame
         else:
             if self.length == 0: self.begin()
@@ -351,16 +364,17 @@ def _first(items, read, options, skip_bad):
             recording = read(Notes(name), **files, **options)
             for row in recording.rows:
                 if isinstance(row, Row): return recording.fps, recording.total, row.frame
-            raise ValueError(f"{name} holds no frame")
         except (ValueError, OSError):
             if not skip_bad: raise
-    raise ValueError("none of the recordings can be read; run without skip_bad to see why")
+    raise ValueError("none of the recordings can be read; run without skip_bad to see why" if skip_bad else "none of the recordings holds a frame")
 
 # %% ../../nbs/12_convert.ipynb #ee612702
 def _plan(items, read, space, options, states, fps, size, crop, mask, longest, test, skip_bad):
     "What all recordings are converted with: rate, channels at that rate, picture and its size, longest episode."
     rate, total, frame = _first(items, read, options, skip_bad)
-    target = rate if fps is None else Fraction(fps).limit_denominator(100_000)
+    try: target = rate if fps is None else Fraction(fps).limit_denominator(100_000)
+    except (ValueError, TypeError, ArithmeticError): target = Fraction(0)
+    if target <= 0: raise ValueError(f"fps = {fps}; expected a number above 0")
     if target > rate: raise ValueError(f"fps = {fps}: the source has {rate} frames a second, and frames cannot be made up; give {float(rate):g} or lower")
     if longest is None:  # one recording alone is cut into tenths, so that one of them can be held out
         longest = 6000 if len(items) > 1 or not test or not total else max(32, min(6000, math.ceil(total*target/rate/10)))

@@ -37,7 +37,7 @@ def _read(file, key, shape, kinds, path):
     except (KeyError, OSError) as e: raise ValueError(f"{path}: {key} is damaged ({e}); download the file again, or leave it out") from None
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external: raise ValueError(f"{path}: {key} is a group, or takes its bytes from another file; only data in the file itself is read")
     if data.shape != shape or data.dtype.kind not in kinds or (kinds == "u" and data.dtype != np.uint8):
-        raise ValueError(f"{path}: {key} is {data.dtype} {list(data.shape)}; expected {'uint8' if kinds == 'u' else 'numbers'} {list(shape)}")
+        raise ValueError(f"{path}: {key} is {data.dtype} {list(data.shape or ())}; expected {'uint8' if kinds == 'u' else 'numbers'} {list(shape)}")
     try: return data[()]
     except OSError as e: raise ValueError(f"{path}: {key} is damaged ({e}); download the file again, or leave it out") from None
 
@@ -51,7 +51,7 @@ def _numbers(file, notes):
     "The numbers of the frames that have a picture."
     found = []
     for key in file:
-        match = re.fullmatch(r"frame_(0|[1-9]\d*)_(\w+)", key)
+        match = re.fullmatch(r"frame_(0|[1-9][0-9]{0,17})_(\w+)", key)
         if match and match[2] == "x": found.append(int(match[1]))
         elif not match or match[2] not in ("y", "xaux", "helperarr"): notes.drop(f"frame_*_{match[2]}" if match else key)
     return sorted(found)
@@ -105,14 +105,20 @@ def read_csgo(notes,
     degrees:bool=False
 ) -> Recording:
     "One file, for `convert`; all labels are checked before the first picture is read."
+    import h5py
     with _open(path) as file:
         numbers = _numbers(file, notes)
         if not numbers: raise ValueError(f"{path} holds no frame_0_x, frame_1_x, ...: is it another kind of HDF5 file?")
-        shape = getattr(file.get(f"frame_{numbers[0]}_x"), "shape", None) or ()
+        first = f"frame_{numbers[0]}_x"
+        shape = isinstance(file.get(first, getlink=True), h5py.HardLink) and getattr(file[first], "shape", None) or ()
         if len(shape) != 3 or shape[2] != 3 or not all(2 <= n <= 4096 for n in shape[:2]): raise ValueError(f"{path}: frame_{numbers[0]}_x has shape {list(shape)}; expected height, width, 3")
         actions = np.stack([decode_label(_read(file, f"frame_{n}_y", (51,), "fiub", path), f"{path}: frame_{n}_y") for n in numbers])
         events = np.stack([_read(file, f"frame_{n}_helperarr", (2,), "fiub", path) for n in numbers]).astype(np.float32)  # kill, death
-        aux = [_read(file, f"frame_{n}_xaux", (54,), "fiub", path)[HEALTH] if n and f"frame_{n}_xaux" in file else np.nan for n in numbers]
+        has_aux = any(f"frame_{n}_xaux" in file for n in numbers)
+        aux = [float(_read(file, f"frame_{n}_xaux", (54,), "fiub", path)[HEALTH]) if n and has_aux else np.nan for n in numbers]
+    for n, health in zip(numbers, aux):
+        if n and has_aux and not 0 <= health < math.inf: raise ValueError(f"{path}: frame_{n}_xaux: health is {health}; expected 0 or more")
+    if not has_aux: notes.repair("no xaux: in which rows the player is dead is known by deaths alone")
     if not np.isin(events, (0, 1)).all(): raise ValueError(f"{path}: frame_{numbers[np.argwhere(~np.isin(events, (0, 1)))[0, 0]]}_helperarr: kill and death are 0 or 1")
     known, breaks = _lives(numbers, np.array(aux, float), events[:, 1] == 1)
     gaps = _gaps(numbers)
@@ -130,7 +136,7 @@ def find_csgo(
     source = Path(source)
     if source.is_file(): return {source.name: dict(path=source)}
     def natural(path): return [(not text.isdigit(), int(text) if text.isdigit() else 0, text) for text in re.split(r"(\d+)", str(path))]
-    found = sorted((path.relative_to(source) for path in source.rglob("*") if path.suffix in (".hdf5", ".h5")), key=natural)
+    found = sorted((path.relative_to(source) for path in source.rglob("*") if path.suffix.lower() in (".hdf5", ".h5")), key=natural)
     if not found: raise FileNotFoundError(f"{source} holds no .hdf5 files")
     return {str(path): dict(path=source/path) for path in found}
 

@@ -7,7 +7,7 @@ __all__ = ['ENUMS', 'DELTAS', 'KEYS', 'GF_SPACE', 'GF_STATES', 'load_metadata', 
            'read_gamefactory', 'load_prompts', 'import_gamefactory']
 
 # %% ../../nbs/14_import_gamefactory.ipynb #309e8484
-import csv, json, math
+import csv, io, json, math
 from itertools import groupby
 from pathlib import Path
 import numpy as np
@@ -31,18 +31,18 @@ def _no_twice(pairs):
         entry[key] = value
     return entry
 
-def _is_number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+def _is_number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e300
 
 def load_metadata(path) -> tuple:
     "(facts, entries {number: fields}) of a metadata/*.json."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"{path} is missing; a recording is metadata/<name>.json and video/<name>.mp4")
     try: about = json.loads(path.read_bytes(), object_pairs_hook=_no_twice)
-    except ValueError as e: raise ValueError(f"{path} is not good JSON: {e}; download it again, or leave this recording out") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"{path} is not good JSON: {e}; download it again, or leave this recording out") from None
     found = about.get("actions") if isinstance(about, dict) else None
     if not isinstance(found, dict) or not found: raise ValueError(f"{path} holds no actions; expected {{\"actions\": {{\"0\": {{\"ws\": ..., \"ad\": ...}}, ...}}}}")
     for key, entry in found.items():
-        if not (key.isdecimal() and str(int(key)) == key): raise ValueError(f"{path}: entry {key!r}; expected entries 0, 1, 2 ...")
+        if not (len(key) < 18 and key.isdecimal() and str(int(key)) == key): raise ValueError(f"{path}: entry {key!r}; expected entries 0, 1, 2 ...")
         if not isinstance(entry, dict): raise ValueError(f"{path}: entry {key} is {type(entry).__name__}; expected its fields")
     return {k: v for k, v in about.items() if k != "actions"}, {int(k): entry for k, entry in sorted(found.items(), key=lambda kv: int(kv[0]))}
 
@@ -53,8 +53,8 @@ def entry_arrays(
     "(led [n, a] in units of the source, states [n, 5], there [n] bool): what led to frame i and how it looks there; n counts missing entries too."
     n = max(found) + 1
     led, states, there = np.zeros((n, GF_SPACE.size)), np.full((n, len(GF_STATES)), np.nan), np.zeros(n, bool)
-    first = next(iter(found.values()))
-    wanted = [*ENUMS, *(f"{d}_delta" for d in DELTAS), *(k for k in ("yaw", "pitch", "pos") if k in first)]
+    named = {key for entry in found.values() for key in entry}
+    wanted = [*ENUMS, *(f"{d}_delta" for d in DELTAS), *(k for k in ("yaw", "pitch", "pos") if k in named)]
     for i, entry in found.items():
         if lacks := [k for k in wanted if k not in entry]: raise ValueError(f"{path}: entry {i} lacks {', '.join(lacks)}")
         for field, names in ENUMS.items():
@@ -70,6 +70,7 @@ def entry_arrays(
             else: led[i, GF_SPACE.index(field.removesuffix("_delta"))] = v
         for field in entry.keys() - set(wanted): notes.drop(f"{field} (no such channel)")
         there[i] = True
+    led[0] = 0  # it led to no frame
     return led, states, there
 
 # %% ../../nbs/14_import_gamefactory.ipynb #423b5461
@@ -155,15 +156,16 @@ def load_prompts(path) -> dict:
     "{video name without suffix: [[start, end, prompt], ...]} of an annotation.csv (video, start frame, end frame, prompt); {} where there is none."
     path, prompts = Path(path), {}
     if not path.is_file(): return prompts
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row: continue
-            if len(row) != 4: raise ValueError(f"{path}: row {number} has {len(row)} fields; expected video, start frame, end frame, prompt")
-            video, start, end, text = row
-            if not (start.strip().isdecimal() and end.strip().isdecimal()):
-                if number == 1: continue  # a header
-                raise ValueError(f"{path}: row {number}: frames {start!r} to {end!r}; expected whole numbers")
-            prompts.setdefault(Path(video.strip()).stem, []).append([int(start), int(end), text])
+    try: rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
+    except (ValueError, csv.Error) as e: raise ValueError(f"{path} is not a good CSV file in UTF-8 ({e}); mend it, or take it away: prompts are not needed") from None
+    for number, row in enumerate(rows, 1):
+        if not row: continue
+        if len(row) != 4: raise ValueError(f"{path}: row {number} has {len(row)} fields; expected video, start frame, end frame, prompt")
+        video, start, end, text = row
+        if not all(t.strip().isdecimal() and len(t) < 18 for t in (start, end)):
+            if number == 1: continue  # a header
+            raise ValueError(f"{path}: row {number}: frames {start[:40]!r} to {end[:40]!r}; expected whole numbers")
+        prompts.setdefault(Path(video.strip()).stem, []).append([int(start), int(end), text])
     return prompts
 
 def import_gamefactory(
@@ -174,6 +176,7 @@ def import_gamefactory(
     **options     # of `wmkit.data.convert.convert`: fps, size, workers, skip_bad ...
 ):
     "Import GameFactory's GF-Minecraft: metadata/*.json, video/*.mp4, annotation.csv."
+    if not (_is_number(scale) and scale): raise ValueError(f"scale = {scale!r}; expected degrees, and not 0")
     folder, items = source_folder(source, dest), {}
     found = {(p.parent.parent, p.stem) for pattern in ("metadata/*.json", "video/*.mp4") for p in folder.rglob(pattern)}
     if not found: raise FileNotFoundError(f"{source} holds no metadata/*.json or video/*.mp4; join the parts of an archive (cat part_* > data_2003.zip) and give that, or the folder it unpacks to")

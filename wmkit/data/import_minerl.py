@@ -7,7 +7,7 @@ __all__ = ['FPS', 'BUTTONS', 'MORE', 'CAMERA', 'minerl_space', 'load_numbers', '
            'import_minerl']
 
 # %% ../../nbs/14_import_minerl.ipynb #b2327c82
-import zipfile, zlib
+import lzma, tokenize, zipfile, zlib
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
@@ -34,9 +34,12 @@ def load_numbers(path) -> tuple:
     "({key: array} of `reward` and the actions, {key: why it is left out}) of a rendered.npz."
     arrays, refused = {}, {}
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as npz:
+        with zipfile.ZipFile(path) as file, np.load(path, allow_pickle=False) as npz:
+            names = file.namelist()
             for key in npz.files:
                 if key != "reward" and not key.startswith("action$"): continue
+                if names.count(key) + names.count(f"{key}.npy") > 1: raise ValueError(f"{key} stands twice")
+                if key in names: raise ValueError(f"{key} is no array")
                 try: array = npz[key]
                 except ValueError as e:
                     if "allow_pickle" not in str(e): raise
@@ -45,7 +48,7 @@ def load_numbers(path) -> tuple:
                 if array.dtype.kind in "biuf": arrays[key] = array
                 else: refused[key] = "holds words, not numbers"
     except FileNotFoundError: raise FileNotFoundError(f"{path} is missing: a stream is recording.mp4, rendered.npz and metadata.json") from None
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as e:
+    except (ValueError, OSError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as e:
         raise ValueError(f"{path} is not readable as an npz of numbers ({e}): copy or download this stream again, or leave it out") from None
     return arrays, refused
 
