@@ -60,7 +60,7 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):  # most of the ti
     for command in COMMANDS.splitlines(): run(command)
     said = capsys.readouterr().out
     dataset = Dataset("data/my_game").validate()
-    assert (dataset.space.names, dataset.fps, dataset.height, dataset.width) == (["forward", "turn", "left", "right"], 10, 144, 256)
+    assert (dataset.space.names, dataset.fps, dataset.height, dataset.width) == (["forward", "yaw", "left", "right"], 10, 144, 256)
     report = read_json(dataset.root/"meta/import.json")
     assert report["recordings"] == 3 and report["held_out"] == 1 and report["dropped"]["key S"] > 0 and "alignment" in report
     assert "no channel for: column pos_x (300)" in said and str(dataset) in said

@@ -100,7 +100,7 @@ actions: "actions/*.csv"    # ... and my_game/actions/monday.csv, with a row for
 convention: at              # a row's action was taken AT its frame; led_to: it led to it
 channels:                   # a line for each; columns without one are reported
   forward: {kind: button, from: keys, key: W}
-  turn: {kind: delta, unit: degrees per frame, low: -20, high: 20, sign: right, from: dx, scale: 0.15}
+  yaw: {kind: delta, unit: degrees per frame, low: -20, high: 20, sign: right, from: dx, scale: 0.15}
 """
 
 COMMANDS = """wmkit import folder my_game data/my_game --fps 10 --size 144 256

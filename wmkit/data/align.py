@@ -489,6 +489,9 @@ def judge_alignment(
     details = dict(pairs=scan["pairs"], scan=scan, angles=_angles(dataset, stretches, actions), **_effects(dataset, *_at_lag(frames, actions, features, lag or 0)))
     wrong = [f"{n} moves the picture {details['keys'][n]['moves']}, not {details['keys'][n]['promised']}" for n in details["contradicts"]]
     also = f" But {', '.join(wrong)}: swapped keys or signs?" if wrong else ""
+    good = [n for n, k in details["keys"].items() if "agrees" in (k["verdict"], details["gains"].get(n, k)["verdict"]) and n not in details["contradicts"]]
+    open_ = [n for n in dataset.space.names if n not in good and n not in details["contradicts"]]
+    also += f" Channels seen to act as named: {', '.join(good) or 'none'}" + (f"; not judged: {', '.join(open_)}." if open_ else ".")
     if lag is None: return answer("cannot tell", f"Cannot tell whether actions and frames agree: {scan['reason']}.{also}", **details)
     how = f"{scan['channel']} explains the motion best"
     if lag == 0: return answer("aligned", f"Actions and frames agree: {how} without a shift, over {scan['pairs']} pairs of frames.{also}", 0, **details)

@@ -377,7 +377,8 @@ def _plan(items, read, space, options, states, fps, size, crop, mask, longest, t
     if target <= 0: raise ValueError(f"fps = {fps}; expected a number above 0")
     if target > rate: raise ValueError(f"fps = {fps}: the source has {rate} frames a second, and frames cannot be made up; give {float(rate):g} or lower")
     if longest is None:  # one recording alone is cut into tenths, so that one of them can be held out
-        longest = 6000 if len(items) > 1 or not test or not total else max(32, min(6000, math.ceil(total*target/rate/10)))
+        longest, rows = 6000, math.ceil((total or 0)*target/rate)
+        if len(items) == 1 and test and rows: longest = min(6000, max(math.ceil(rows/10), min(100, math.ceil(rows/2))))  # too short ones would get no alignment verdict
     if longest < 2 or not 0 <= test < 1: raise ValueError(f"longest = {longest}, test = {test}; expected 2 frames or more, and a share below 1")
     picture = dict(size=size and tuple(size), crop=crop and tuple(crop), mask=tuple(map(tuple, mask or ())))
     return dict(fps=str(target), resample=fps is not None, space=space.pooled(math.ceil(rate/target)).to_dict(), states=list(states), picture=picture,
@@ -476,6 +477,9 @@ def convert(
 ) -> Dataset:
     "Convert recordings into one data set, with a report in `meta/import.json`; after a kill, the same call goes on."
     if not items: raise ValueError(f"nothing to import ({format})")
+    for name, value, count in (("size", size, 2), ("crop", crop, 4), *(("mask", box, 4) for box in mask or ())):
+        if value is not None and (not isinstance(value, (tuple, list)) or len(value) != count or not all(isinstance(v, int) for v in value)):
+            raise ValueError(f"{name}: {value!r}; expected {'height, width' if count == 2 else 'top, left, height, width'}, whole numbers{' (a list of such boxes)' if name == 'mask' else ''}")
     if engine not in ENGINES: raise ValueError(f"engine {engine!r}; expected {' or '.join(ENGINES)}")
     options, work = options or {}, work_folder(dest)
     given = dict(fps=fps and str(fps), size=size, crop=crop, mask=mask, longest=longest, test=test)

@@ -327,11 +327,12 @@ def video_info(path) -> VideoInfo:
         with av.open(str(path)) as container:
             if not container.streams.video: raise ValueError(f"{path} holds no video stream")
             stream = container.streams.video[0]
-            frames, promised = sum(1 for p in container.demux(stream) if p.size), stream.frames
+            packets = [p.is_discard for p in container.demux(stream) if p.size]  # discarded: cut off at the beginning or end by an edit list, as phones trim
+            frames, promised = packets.count(False), stream.frames
             rate = Fraction(stream.average_rate or stream.guessed_rate or 0)
             info = VideoInfo(rate, frames, stream.height, stream.width, stream.codec.canonical_name, container.format.name)
     except av.FFmpegError as e: raise ValueError(f"{path} cannot be opened as a video ({e}): truncated, or not a video; copy or download it again, or leave it out") from None
-    if frames < promised: raise ValueError(f"{path} is cut off: it says {promised} frames and holds {frames}; copy or download it again, or leave it out")
+    if len(packets) < promised: raise ValueError(f"{path} is cut off: it says {promised} frames and holds {len(packets)}; copy or download it again, or leave it out")
     if not frames or not info.fps: raise ValueError(f"{path} has {frames} frames and a rate of {info.fps}: not a video that can be used")
     return info
 

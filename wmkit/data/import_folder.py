@@ -176,6 +176,7 @@ def _read_json(path):
     flat = [_once(_flat(row), f"column of {path.name}") for row in rows]
     return {name: [row.get(name) for row in flat] for name in dict.fromkeys(k for row in flat for k in row)}
 
+# %% ../../nbs/14_import_folder.ipynb #73a6ff85
 def read_columns(
     path,
     names=None  # of a CSV file without a header
