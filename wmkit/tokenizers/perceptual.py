@@ -64,7 +64,7 @@ def _lpips(network):
     heads = _read(_package_file("lpips", "weights", "v0.1", f"{network}.pth"))
     file = Path(torch.hub.get_dir())/"checkpoints"/BACKBONES[network]
     if not file.is_file():
-        raise FileNotFoundError(f"LPIPS needs torchvision's {file.name} in {file.parent}, where a download from https://download.pytorch.org/models/{file.name} may be put")
+        raise FileNotFoundError(f"LPIPS needs torchvision's {file.name} in {file.parent}, which torchvision.models puts there where it may download it")
     if hashlib.sha256(file.read_bytes()).hexdigest()[:8] != file.stem[-8:]: raise ValueError(f"{file} is damaged: its sha256 does not begin with {file.stem[-8:]}; remove it or load it anew")
     state = _read(file)
     names = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.")})
