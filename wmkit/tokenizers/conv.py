@@ -29,17 +29,19 @@ class ConvTokenizer(nn.Module):
     def __init__(self,
         size=(64, 64),  # height, width of the frames; multiples of stride·fine
         stride=2,       # pixels of a cell: 2, 4 or 8
-        cell=3,         # numbers of a cell, in (-1, 1) before they are normalised
+        cell=3,         # numbers of a cell; without kl in (-1, 1) before they are normalised
         fine=4,         # a token is fine x fine cells
         width=32,       # channels at stride 2; twice as many at each further halving
         depth=1,        # residual blocks at each stride
-        noise=.03,      # standard deviation of the noise on the latents in training
+        noise=.03,      # standard deviation of the noise on the latents in training, where kl is 0
+        kl=0.,          # weight of the KL divergence from a unit normal, in nats a number; 0: none, and the encoder predicts no variance
     ):
         super().__init__()
         if stride not in (2, 4, 8): raise ValueError(f"stride = {stride}; expected 2, 4 or 8")
         if any(s % (stride*fine) for s in size): raise ValueError(f"frames of {size[0]} x {size[1]} do not divide into tokens of {stride*fine} pixels")
-        self.config = dict(size=list(size), stride=stride, cell=cell, fine=fine, width=width, depth=depth, noise=noise)
-        self.size, self.fine, self.noise = tuple(size), fine, noise
+        if kl < 0: raise ValueError(f"kl = {kl}; expected 0 or more")
+        self.config = dict(size=list(size), stride=stride, cell=cell, fine=fine, width=width, depth=depth, noise=noise) | (dict(kl=kl) if kl else {})
+        self.size, self.fine, self.noise, self.kl, self.divergence = tuple(size), fine, noise, kl, None
         self.grid, self.channels = tuple(s//(stride*fine) for s in size), cell*fine**2
         halvings = stride.bit_length() - 1
         widths = [width*2**i for i in range(halvings)]
@@ -48,19 +50,27 @@ class ConvTokenizer(nn.Module):
         for a, b in zip(widths, widths[1:]):
             down += [nn.SiLU(), nn.Conv2d(a, b, 4, 2, 1), *blocks(b)]
             up = [nn.SiLU(), nn.Conv2d(b, 4*a, 3, padding=1), nn.PixelShuffle(2), *blocks(a)] + up
-        self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], cell, 1), nn.Tanh())
+        last = [nn.Conv2d(widths[-1], 2*cell, 1)] if kl else [nn.Conv2d(widths[-1], cell, 1), nn.Tanh()]
+        if kl: nn.init.constant_(last[0].bias[cell:], -4.)  # log-variance: begin with little noise
+        self.encoder = nn.Sequential(*down, *last)
         self.decoder = nn.Sequential(nn.Conv2d(cell, widths[-1], 3, padding=1), *blocks(widths[-1]), *up,
                                      nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
         self.statistics = LatentStatistics(cell)
 
 # %% ../../nbs/22_conv.ipynb #61440f2a
 @patch
-def raw(self:ConvTokenizer, frames):
-    "Cells [b·t c h w] in (-1, 1), before normalisation."
+def moments(self:ConvTokenizer, frames):
+    "(cells [b·t c h w] before normalisation, their log-variance or None)."
     check_frames(frames, self.size)
     pixels = frames.flatten(0, 1)
     if next(self.parameters()).is_contiguous(memory_format=torch.channels_last): pixels = pixels.contiguous(memory_format=torch.channels_last)
-    return self.encoder(pixels)
+    cells = self.encoder(pixels)
+    return cells.float().chunk(2, 1) if self.kl else (cells, None)
+
+@patch
+def raw(self:ConvTokenizer, frames):
+    "Cells [b·t c h w] before normalisation."
+    return self.moments(frames)[0]
 
 @patch
 def encode(self:ConvTokenizer, frames):
@@ -77,10 +87,23 @@ def decode(self:ConvTokenizer, latents):
     frames = self.decoder(self.statistics.restore(cells))
     return frames.clamp(-1, 1).unflatten(0, latents.shape[:2])
 
+# %% ../../nbs/22_conv.ipynb #c06ac0c8
 @patch
 def forward(self:ConvTokenizer, frames, generator=None):
     "The reconstruction in training: noise on the latents, no clipping (a clipped pixel would not learn)."
-    cells = self.raw(frames)
+    cells, log_variance = self.moments(frames)
     if self.training: self.statistics.follow(cells)
-    if generator is not None: cells = cells + self.noise*torch.randn(cells.shape, generator=generator, device=cells.device, dtype=cells.dtype)
+    if self.kl:
+        log_variance = log_variance.clamp(-20, 10)
+        self.divergence = .5*(cells.square() + log_variance.exp() - 1 - log_variance).mean()
+    if generator is not None:
+        noise = torch.randn(cells.shape, generator=generator, device=cells.device, dtype=cells.dtype)
+        cells = cells + noise*((.5*log_variance).exp() if self.kl else self.noise)
     return self.decoder(cells).unflatten(0, frames.shape[:2])
+
+@patch
+def extra_loss(self:ConvTokenizer) -> dict:
+    "The weighted KL divergence of the last `forward`, handed out once."
+    if not self.kl: return {}
+    term, self.divergence = self.kl*self.divergence, None
+    return dict(kl=term)
