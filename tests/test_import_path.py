@@ -69,5 +69,5 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):  # most of the ti
         assert trained.status == "done" and trained.result()["step"] == 6
         assert [f.name for f in list_checkpoints(house/"checkpoints"/trained.name/model)] == ["step_000006"]
         assert (trained.folder/"report.html").stat().st_size > 10_000
-    assert world.result()["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" not in world.result()
+    assert world.result()["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" in world.result()
     assert Clips(house/"data/my_game_frames", "test").space == dataset.space

@@ -378,7 +378,7 @@ def _plan(items, read, space, options, states, fps, size, crop, mask, longest, t
     if target > rate: raise ValueError(f"fps = {fps}: the source has {rate} frames a second, and frames cannot be made up; give {float(rate):g} or lower")
     if longest is None:  # one recording alone is cut into tenths, so that one of them can be held out
         longest, rows = 6000, math.ceil((total or 0)*target/rate)
-        if len(items) == 1 and test and rows: longest = min(6000, max(math.ceil(rows/10), min(100, math.ceil(rows/2))))  # too short ones would get no alignment verdict
+        if len(items) == 1 and test and rows: longest = min(6000, max(math.ceil(rows/10), min(100, max(2, math.ceil(rows/2)))))  # too short ones would get no alignment verdict
     if longest < 2 or not 0 <= test < 1: raise ValueError(f"longest = {longest}, test = {test}; expected 2 frames or more, and a share below 1")
     picture = dict(size=size and tuple(size), crop=crop and tuple(crop), mask=tuple(map(tuple, mask or ())))
     return dict(fps=str(target), resample=fps is not None, space=space.pooled(math.ceil(rate/target)).to_dict(), states=list(states), picture=picture,
