@@ -30,12 +30,12 @@ def nearest_codes(
     with torch.autocast(cells.device.type, enabled=False):
         return torch.cat([torch.addmm(half, c, codebook.T, beta=-1).argmax(1) for c in cells.split(max(1, part//len(codebook)))])
 
-# %% ../../nbs/23_vq.ipynb #55063359
+# %% ../../nbs/23_vq.ipynb #dacdf1df
 class EmaCodebook(Codebook):
     "Codes that follow the cells that choose them: `codebook(cells [n d], generator)` -> codes [n]. It learns in training mode only."
     def __init__(self,
         dim:int, codes:int,
-        decay=.99,    # of the moving averages
+        decay=.97,    # of the moving averages
         revive=.1,    # a code chosen less than this share of the mean moves to a random cell; 0: never
         cosine=False  # codes and cells of length 1
     ):
@@ -64,20 +64,20 @@ class EmaCodebook(Codebook):
         self.embed_avg.lerp_(torch.zeros_like(self.embed[0]).index_add_(0, codes, cells)[None], 1 - self.decay)
         self.update_ema()
         mean = len(codes)/self.codebook_size
-        self.threshold_ema_dead_code, self.reset_cluster_size = self.revive*mean, mean
+        self.threshold_ema_dead_code = self.reset_cluster_size = self.revive*mean  # one that is of no use there either moves on at once
         self.expire_codes_(cells[None])
 
-# %% ../../nbs/23_vq.ipynb #481cd0af
+# %% ../../nbs/23_vq.ipynb #843a1199
 class VQTokenizer(nn.Module):
     "Discrete autoencoder; see `wmkit.tokenizers.tokenizers` for the protocol."
     def __init__(self,
         size=(64, 64),       # height, width of the frames; multiples of stride
         stride=4,            # pixels of a cell, even; each cell is a code
         kind="vq",           # vq: a learnt codebook; fsq: a fixed grid of levels
-        codes=1024, dim=8,   # vq: size of the codebook, numbers of a code
+        codes=512, dim=8,    # vq: size of the codebook, numbers of a code
         levels=(8, 5, 5, 5), # fsq: how many levels each number has; the codebook has their product
         width=64, depth=1,   # channels on the grid; residual blocks in the encoder, and in the decoder
-        cosine=False, decay=.99, revive=.1,  # of the codebook, see `EmaCodebook`
+        cosine=False, decay=.97, revive=.1,  # of the codebook, see `EmaCodebook`
         commitment=.25       # weight of the cells' distance to their codes
     ):
         super().__init__()
@@ -94,6 +94,8 @@ class VQTokenizer(nn.Module):
         self.quantizer = EmaCodebook(dim, codes, decay, revive, cosine) if kind == "vq" else FSQ(list(levels))
         self.statistics = LatentStatistics(self.channels)
         self._extra, self._log = {}, {}
+
+    def __getstate__(self): return self.__dict__ | dict(_extra={}, _log={})  # the last batch's terms hold its graph, which cannot be copied
 
     @property
     def codebook(self):
