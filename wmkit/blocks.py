@@ -103,7 +103,7 @@ class Attention(nn.Module):
         if alone is not None: y = torch.where(alone[:, None, None, None], own.repeat_interleave(self.heads//self.kv_heads, 1), y)
         return self.out(y.transpose(1, 2).flatten(2))
 
-# %% ../nbs/05_blocks.ipynb #6c1964ee
+# %% ../nbs/05_blocks.ipynb #d7079ddd
 from fastcore.basics import patch
 
 def causal_mask(
@@ -128,9 +128,11 @@ def logits(self:Attention, q, k, mask=None, causal=False):
 @patch
 def attend(self:Attention, q, k, v, mask=None, causal=False):
     "r heads q dim: values weighted by the softmax of the logits."
-    if self.soft_cap is None: return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1., enable_gqa=self.heads != self.kv_heads)
-    weights = self.logits(q, k, mask, causal).softmax(-1)
-    return weights.to(v.dtype)@v.repeat_interleave(self.heads//self.kv_heads, 1)
+    groups = self.heads//self.kv_heads
+    if self.soft_cap is not None: return self.logits(q, k, mask, causal).softmax(-1).to(v.dtype)@v.repeat_interleave(groups, 1)
+    if q.is_cuda and groups > 1 and mask is not None:  # CUDA's fused kernels take a mask or groups, not both
+        k, v, groups = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), 1
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1., enable_gqa=groups > 1)
 
 @patch
 def queries_keys(self:Attention, x, table=None):

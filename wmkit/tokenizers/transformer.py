@@ -31,7 +31,7 @@ def last_are_hidden(
     sees[:n - last, n - last:] = False
     return sees
 
-# %% ../../nbs/24_transformer.ipynb #af5666d1
+# %% ../../nbs/24_transformer.ipynb #0530dab2
 class TransformerTokenizer(nn.Module):
     "Block-causal space-time autoencoder; see `wmkit.tokenizers.tokenizers` for the protocol."
     def __init__(self,
@@ -41,7 +41,7 @@ class TransformerTokenizer(nn.Module):
         channels=16,          # numbers of a latent token
         width=128, depth=2,   # of encoder and decoder each
         heads=4, kv_heads=None, hidden=None, soft_cap=None,  # see `wmkit.blocks`
-        every=2, window=None, # time layers, and how many frames they see
+        every=2, window=4,    # time layers, and how many frames each lets a frame see, itself included: no more than training clips have; None: all
         local=True,           # latent tokens begin as the mean of their cell's patches, patch queries as their cell's latent token
         mask=.9, mask_start=0., mask_steps=0,  # in training, a share p ~ U(0, limit) of each frame is hidden; the limit goes from mask_start to mask in mask_steps steps
         alone=.3              # share of the clips whose frames do not see each other in training
@@ -129,11 +129,11 @@ def pixels(self:TransformerTokenizer, cells, frames, alone=None, cache=None):
     x = exact(self.head, self.decoder(x, alone, cache, only=slice(latents.shape[2], None)))
     return rearrange(x, "b t (h w) (c i j) -> b t c (h i) (w j)", h=self.cells[0], i=self.patch, j=self.patch)
 
-# %% ../../nbs/24_transformer.ipynb #ea6b56b0
+# %% ../../nbs/24_transformer.ipynb #5df0ce9b
 @patch
 def encode(self:TransformerTokenizer,
     frames,     # b t 3 h w in [-1, 1]
-    cache=None  # from `self.encoder.cache()`: these frames follow those it holds
+    cache=None  # from `encode_cache()`: these frames follow those it holds
 ):
     "Latents [b t n d]."
     cells = self.statistics.normalise(self.raw(frames, cache=cache))
@@ -142,13 +142,23 @@ def encode(self:TransformerTokenizer,
 @patch
 def decode(self:TransformerTokenizer,
     latents,    # b t n d
-    cache=None  # from `self.decoder.cache()`
+    cache=None  # from `decode_cache()`: these follow those it holds
 ):
     "Frames [b t 3 h w], clipped to [-1, 1]."
     n = self.grid[0]*self.grid[1]
     if latents.ndim != 4 or latents.shape[2:] != (n, self.channels): raise ValueError(f"latents {list(latents.shape)}; expected [b t {n} {self.channels}]")
     cells = self.statistics.restore(rearrange(latents.float(), "b t (h w) d -> (b t) d h w", h=self.grid[0]))
     return self.pixels(cells, latents.shape[1], cache=cache).clamp(-1, 1)
+
+@patch
+def encode_cache(self:TransformerTokenizer):
+    "An empty `wmkit.blocks.Cache` for frames that are encoded one after the other, without gradient."
+    return self.encoder.cache()
+
+@patch
+def decode_cache(self:TransformerTokenizer):
+    "The same for latents that are decoded."
+    return self.decoder.cache()
 
 # %% ../../nbs/24_transformer.ipynb #09642e26
 @patch
