@@ -61,7 +61,7 @@ class ConvDynamics(nn.Module):
         self.actions = ActionInput(ActionSpace.from_dict(space))
         told = context*(self.actions.space.size + 1)  # the actions of the context's changes, the last one into the target
         self.trunk_condition, self.head_condition = embed(told + context, condition), embed(told + 2, condition)
-        self.look = nn.Conv2d(cell*context, width, 2*fine, fine, fine//2)
+        self.look = nn.Conv2d(cell*context, width, 2*fine if fine % 2 == 0 else fine + 2, fine, max(1, fine//2))
         self.place = nn.Parameter(torch.randn(width, *grid)*.1)  # moving forward looks different at the left and at the right
         self.trunk = nn.ModuleList(FilmBlock(width, condition) for _ in range(depth))
         self.flow, self.flow_bias = nn.Conv2d(width, 2*heads, 3, padding=1), nn.Linear(condition, 2*heads)

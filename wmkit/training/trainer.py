@@ -179,7 +179,7 @@ def prepare(self:Training):
     self.accelerator = start_accelerator(self.recipe.precision, self.device)
     device = self.accelerator.device
     self.model.to(device).train()
-    if isinstance(self.loss, nn.Module): self.loss.to(device)
+    if isinstance(self.loss, nn.Module): self.loss.to(device).train()
     # channels last makes bf16 convolutions twice as fast on CPUs; parameters without four axes are left alone
     if self.accelerator.mixed_precision == "bf16": self.model.to(memory_format=torch.channels_last)
     self.ema = make_ema(self.model, self.recipe.ema) if self.recipe.ema is not None else None
@@ -513,7 +513,7 @@ def steps_for_budget(
 ) -> int:
     "How many steps of `train` fit into `seconds` on this machine; model, data and generators stay as they are."
     from accelerate.utils import broadcast_object_list
-    training = Training(copy.deepcopy(model), batches, loss, Recipe(10**9, **recipe), device=device)
+    training = Training(copy.deepcopy(model), batches, copy.deepcopy(loss), Recipe(10**9, **recipe), device=device)
     with keep_rng():
         training.prepare()
         try:
