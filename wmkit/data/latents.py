@@ -23,7 +23,8 @@ def tokenizer_stamp(tokenizer) -> dict:
 @torch.no_grad()
 def _encode(tokenizer, frames, batch, device):
     "One episode's uint8 frames [t 3 h w], `batch` frames at a time: latents float16 [t n d], or codes int64 [t h w]."
-    parts = torch.cat([tokenizer.encode(to_float(part.to(device))[None])[0].cpu() for part in frames.split(batch)])
+    past = dict(cache=tokenizer.encode_cache()) if hasattr(tokenizer, "encode_cache") else {}  # what a causal tokenizer saw in the frames before
+    parts = torch.cat([tokenizer.encode(to_float(part.to(device))[None], **past)[0].cpu() for part in frames.split(batch)])
     return parts.to(torch.float16) if parts.is_floating_point() else parts
 
 def _check_latents(latents, frames, where):
