@@ -19,11 +19,11 @@ from wmkit.tokenizers.tokenizers import TokenizerLoss
 from wmkit.tokenizers.transformer import TransformerTokenizer
 from wmkit.tokenizers.vq import VQTokenizer
 
-# what is trained: (model, seconds, bar in dB, learning rate, clips a step, frames a clip, bf16)
+# what is trained: (model, its arguments, seconds, bar in dB, learning rate, clips a step, frames a clip)
 CASES = dict(
-    conv=(ConvTokenizer, 120, 30., 2e-3, 16, 1, True),
-    vq=(VQTokenizer, 120, 28., 2e-3, 8, 1, True),
-    transformer=(TransformerTokenizer, 600, 26., 2e-3, 4, 4, False),
+    conv=(ConvTokenizer, {}, 120, 30., 2e-3, 16, 1),
+    vq=(VQTokenizer, {}, 120, 28., 3e-3, 8, 1),
+    transformer=(TransformerTokenizer, dict(mask_steps=1000), 600, 26., 2e-3, 4, 4),
 )
 SHAPE = dict(width=256, depth=4, heads=4, every=4)  # of the train steps that are compared: 64 patches and 32 latents of 16 a frame, 2 clips of 8 frames
 
@@ -39,16 +39,14 @@ def optimizer(model, lr):
 
 def decibels(again, truth): return float(-10*torch.log10((again.float().clamp(-1, 1) - truth).square().mean()/4))
 
-def fit(model, draw, loss, seconds, lr, bf16):
-    "Train for so many CPU-seconds of this process; steps taken."
-    if bf16: model.to(memory_format=torch.channels_last)
+def fit(model, draw, loss, seconds, lr):
+    "Train for so many CPU-seconds of this process, in float32; steps taken."
+    model.to(memory_format=torch.channels_last)
     model.train()
     steps, adam, begun = 0, optimizer(model, lr), time.process_time()
     while (share := (time.process_time() - begun)/seconds) < 1:
         for group in adam.param_groups: group["lr"] = lr*min(1, (steps + 1)/100)*min(1, 2*(1 - share))
-        clip = draw()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16): value = loss(model, clip)
-        value.backward()
+        loss(model, draw()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.)
         adam.step()
         adam.zero_grad()
@@ -59,12 +57,12 @@ def fit(model, draw, loss, seconds, lr, bf16):
 @torch.no_grad()
 def train_ours(kind, clips, seed):
     "Held-out PSNR and what else the kind is judged by."
-    make, seconds, _, lr, batch, frames, bf16 = CASES[kind]
+    make, given, seconds, _, lr, batch, frames = CASES[kind]
     torch.manual_seed(seed)
-    model, loss, data = make((64, 64)), TokenizerLoss(perceptual=0), clips("train", frames)
+    model, loss, data = make((64, 64), **given), TokenizerLoss(perceptual=0), clips("train", frames)
     chance, noise = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
     with torch.enable_grad():
-        steps = fit(model, lambda: SimpleNamespace(data=to_float(data.sample(batch, chance).data)), lambda m, clip: loss(m, clip, noise)[0], seconds, lr, bf16)
+        steps = fit(model, lambda: SimpleNamespace(data=to_float(data.sample(batch, chance).data)), lambda m, clip: loss(m, clip, noise)[0], seconds, lr)
     held = held_out(clips)
     found = dict(steps=steps, psnr=decibels(torch.cat([model.decode(model.encode(x)) for x in held.split(8)]), held))
     if kind == "vq": found["used"] = float(len(torch.cat([model.encode(x).flatten() for x in held.split(8)]).unique())/model.codes)
@@ -86,7 +84,7 @@ def theirs(frames): return (frames.transpose(1, 2)/2 + .5).contiguous()  # b c t
 def train_peer(clips, seed, seconds, **options):
     torch.manual_seed(seed)
     model, data, chance = peer(**options), clips("train", 4), torch.Generator().manual_seed(seed)
-    with torch.enable_grad(): steps = fit(model, lambda: theirs(to_float(data.sample(4, chance).data)), lambda m, video: m(video), seconds, 3e-4, False)
+    with torch.enable_grad(): steps = fit(model, lambda: theirs(to_float(data.sample(4, chance).data)), lambda m, video: m(video), seconds, 3e-4)
     held = held_out(clips)
     return dict(steps=steps, psnr=decibels(model.decode(model.tokenize(theirs(held))).transpose(1, 2)*2 - 1, held))
 
@@ -125,7 +123,7 @@ def main():
         return found
     for kind in [k for k in CASES if k in args.only]:
         found = [told(f"{kind}, seed {seed}", train_ours(kind, clips, seed)) for seed in args.seeds]
-        results.append((f"{kind}: dB after {CASES[kind][1]} CPU-seconds, worst of {len(found)}", min(f["psnr"] for f in found), CASES[kind][2]))
+        results.append((f"{kind}: dB after {CASES[kind][2]} CPU-seconds, worst of {len(found)}", min(f["psnr"] for f in found), CASES[kind][3]))
         if kind == "vq": results.append((f"vq: share of codes used, worst of {len(found)}", min(f["used"] for f in found), .95))
     if "peer" in args.only:
         found = [told(f"peer, seed {seed}", train_peer(clips, seed, 600)) for seed in args.seeds]
