@@ -209,9 +209,10 @@ def input_dependence(
     others = (b*pairs - error)/(b - 1)
     return dict(variance=float(y.var(0, correction=0).mean()/spread), own=float(1 - error/others), above_mean=float(10*(spread/error.clamp_min(1e-12)).log10()))
 
-# %% ../../nbs/62_attention.ipynb #df643e31
+# %% ../../nbs/62_attention.ipynb #2add1be8
 @check(26, "live", "a mean image: the output is the same whatever the input is", "counterfactual",
-       causes=["masking of up to 90 % from the first step makes the mean image the best answer", "attention is uniform (see attention_uniform)", "learning rate too high, or no warm-up", "the bottleneck is saturated or switched off"],
+       causes=["masking of up to 90 % from the first step makes the mean image the best answer", "attention is uniform (see attention_uniform)", "learning rate too high, or no warm-up", "the bottleneck is saturated or switched off",
+               "trained on hidden patches alone: a whole frame is nothing that the model knows"],
        remedy="Begin without masking and raise it slowly; lower the learning rate; look at what the encoder gives for two different inputs.")
 def check_input_dependence(
     measured,    # from `input_dependence`
@@ -219,10 +220,10 @@ def check_input_dependence(
     n=None,      # inputs
     images=None  # (truth, output): each [b c h w], for the picture
 ):
-    "Variance of the outputs between inputs over the truth's: below .3 `warn`, below .05 `fail` (`notyet` when `early`); likewise when outputs are nearer to other inputs, or less than 1 dB above the mean image."
+    "Variance of the outputs between inputs over the truth's: below .3 `warn`, below .05 `fail`. `warn` also where the outputs are less than 1 dB above the mean image, `fail` where they are below it or no nearer to their own inputs. `notyet` instead when `early`."
     share, own, above = (measured[k] for k in ("variance", "own", "above_mean"))
     finite = all(map(math.isfinite, (share, own, above)))
-    verdict = "fail" if not finite or share < .05 or own <= 0 else "warn" if share < DEPENDENT or above < 1 else "ok"
+    verdict = "fail" if not finite or share < .05 or own <= 0 or above < 0 else "warn" if share < DEPENDENT or above < 1 else "ok"
     if early and finite and verdict != "ok": verdict = "notyet"
     message = f"The outputs differ {share:.0%} as much as the inputs do, are {own:.0%} nearer to their own input than to others, and {above:.1f} dB above the batch's mean." if finite else "The output is not finite."
     return Finding("input_dependence", verdict, share, ">= 0.3 of the truth's variance", message, unit="of the variance", n=n, evidence=_draw_pairs(*images) if images else None)
