@@ -480,7 +480,7 @@ def draw_curves(
         width = max(1, len(good)//points)
         chunks = [good[i:i + width] for i in range(0, len(good), width)]
         x, y = ([sum(pair[k] for pair in c)/len(c) for c in chunks] for k in (0, 1))
-        axis.plot(x, y, lw=1)
+        axis.plot(x, y, marker="." if len(x) < 20 else None, lw=1)  # a single measure would not be seen
         bad = [s for s, v in rows if not math.isfinite(v)]
         for step in bad: axis.axvline(step, 0, .1, color="red", lw=1)
         axis.set(xlabel="step", title=name + (f" ({len(bad)} not finite)" if bad else ""))
