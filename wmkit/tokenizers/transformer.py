@@ -99,7 +99,7 @@ def spread(
     (h, w), (i, j) = coarse, (f//c for f, c in zip(fine, coarse))
     return x if i*j == 1 else x.unflatten(2, (h, 1, w, 1)).expand(-1, -1, -1, i, -1, j, -1).flatten(2, 5)
 
-# %% ../../nbs/24_transformer.ipynb #af5ad341
+# %% ../../nbs/24_transformer.ipynb #12ce9433
 @patch
 def raw(self:TransformerTokenizer,
     frames,       # b t 3 h w in [-1, 1]
@@ -125,7 +125,7 @@ def pixels(self:TransformerTokenizer, cells, frames, alone=None, cache=None):
     x = self.open(latents.to(self.open.weight.dtype))
     queries = self.queries.expand(*x.shape[:2], -1, -1)
     if self.local: queries = queries + spread(x, self.grid, self.cells)
-    x = torch.cat([x, queries.to(x.dtype)], 2)
+    x = torch.cat([x, queries], 2)  # float32 under autocast: layers add to it
     x = exact(self.head, self.decoder(x, alone, cache, only=slice(latents.shape[2], None)))
     return rearrange(x, "b t (h w) (c i j) -> b t c (h i) (w j)", h=self.cells[0], i=self.patch, j=self.patch)
 
