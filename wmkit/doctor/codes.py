@@ -296,7 +296,7 @@ def examine_codes(
     seed=0
 ) -> list:
     "All findings of this chapter on a trained tokenizer."
-    frames = frames.to(next(tokenizer.parameters()).device)
+    frames = frames.to(next(tokenizer.parameters(), frames).device)
     with at_rest(tokenizer):
         coded = tokenizer.encode(frames)
         found = judge_coded(tokenizer, coded, frames)
@@ -327,13 +327,16 @@ class CodesWatch:
 
     def report(self) -> Report: return Report(self.findings, "codes")
 
-# %% ../../nbs/63_codes.ipynb #31790d9f
+# %% ../../nbs/63_codes.ipynb #1e22003e
 @patch
 def look(self:CodesWatch, training):
     "Measure, judge, keep, and say what failed for the first time."
     start, model = time.perf_counter(), training.model
-    frames = self.frames.to(next(model.parameters()).device)
+    frames = self.frames.to(next(model.parameters(), frames).device)
     with at_rest(model): self.findings = judge_coded(model, model.encode(frames), frames, early=training.step < self.grace*training.recipe.steps)
+    before = self.rows[-1] if self.rows else {}
+    for f in self.findings:
+        if f.check == "codebook_usage" and f.verdict in ("warn", "fail") and f.value > 1.1*before.get(f.check, math.inf): f.verdict = "notyet"
     self.rows.append(dict(step=training.step) | {f.check: f.value for f in self.findings if f.verdict != "skip"})
     if training.run: training.run.log(codes_of=training.name, **self.rows[-1])
     for f in self.findings:

@@ -7,7 +7,7 @@ __all__ = ['BY_CHECKPOINT', 'BY_DATASET', 'robust_z', 'DoctorCallback', 'check_f
            'check_grad_norm_spike', 'effect_verdict', 'check_skill_copy', 'check_action_effect', 'check_yaw_readback',
            'show_share', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
            'whole_episodes', 'examine_clips', 'preflight', 'model_classes', 'open_checkpoint', 'quick_evaluation',
-           'examine_world', 'doctor_checkpoint', 'doctor_dataset', 'CheckTable']
+           'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset', 'CheckTable']
 
 # %% ../../nbs/69_doctor.ipynb #b71c4813
 import importlib, math, pkgutil, statistics
@@ -22,9 +22,12 @@ from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
 from ..data.episodes import Dataset
 from . import dataset as data_doctor, static, step0
+from .attention import examine_attention
+from .codes import examine_codes
 from ..noise import add_noise
 from ..objectives.sampler import sample
 from ..objectives.shortcut import NoiseSchedule, shortcut_target
+from ..tokenizers.vq import continuous
 from ..worlds.evaluate import gap_by_action, moving_windows, rollout_errors, summarize, yaw_readback
 from ..worlds.world import World
 from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
@@ -380,6 +383,15 @@ def _no_world(dynamics, clips):
     if clips.split != "test": return "the frame store has no test split"
 
 # %% ../../nbs/69_doctor.ipynb #7e0260b3
+def examine_tokenizer(
+    tokenizer,  # wmkit tokenizer
+    clips       # Clips of a frame store
+) -> list:
+    "Findings on a trained tokenizer: codec, latents or codes, attention where it has some, input dependence, save and load, and the data."
+    pairs, frames = to_float(Clips(clips.folder, clips.split, 2).sample(32, torch.Generator().manual_seed(0)).data), look(clips)[0][:1]
+    return [*examine_clips(clips, continuous(tokenizer))[0], *examine_codes(tokenizer, pairs), *examine_attention(tokenizer, pairs[:8]),
+            *examine("roundtrip_save", lambda: static.check_roundtrip_save(tokenizer, lambda m: m.decode(m.encode(frames))))]
+
 def doctor_checkpoint(
     path,         # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
     classes=None  # that may be in it; default: all of wmkit's
@@ -397,10 +409,10 @@ def doctor_checkpoint(
     if tokenizer is None: return report + [skipped(name, why or "its tokenizer does not load") for name in BY_CHECKPOINT]
     clips, why = _open_data(model.card)
     if why: return report + [skipped(name, why) for name in BY_CHECKPOINT]
+    if model is tokenizer: return report + examine_tokenizer(model, clips)
+    tokenizer = continuous(tokenizer)
     data, latents, actions = examine_clips(clips, tokenizer)
-    if model is not tokenizer: return report + data + examine_model(model, latents, actions, clips.space.names, fresh=False) + examine_world(tokenizer, model, clips)
-    frames = look(clips)[0][:1]
-    return report + data + examine("roundtrip_save", lambda: static.check_roundtrip_save(model, lambda m: m.decode(m.encode(frames))))
+    return report + data + examine_model(model, latents, actions, clips.space.names, fresh=False) + examine_world(tokenizer, model, clips)
 
 BY_CHECKPOINT = """codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save batch_independence causality
     action_reach noise_reach step_reach param_coverage tau_support skill_copy action_effect yaw_readback""".split()
