@@ -299,7 +299,7 @@ class AttentionWatch:
 def look(self:AttentionWatch, training):
     "Measure, judge, keep, and say what failed for the first time."
     model = training.model
-    frames = self.frames.to(next(model.parameters(), frames).device)
+    frames = self.frames.to(next(model.parameters(), self.frames).device)
     if self.fresh is None and attention_layers(model): self.fresh = fresh_tables(model, lambda m: self.call(m, frames))
     start = time.perf_counter()
     table, again = probe(model, frames, self.call)

@@ -332,7 +332,7 @@ class CodesWatch:
 def look(self:CodesWatch, training):
     "Measure, judge, keep, and say what failed for the first time."
     start, model = time.perf_counter(), training.model
-    frames = self.frames.to(next(model.parameters(), frames).device)
+    frames = self.frames.to(next(model.parameters(), self.frames).device)
     with at_rest(model): self.findings = judge_coded(model, model.encode(frames), frames, early=training.step < self.grace*training.recipe.steps)
     before = self.rows[-1] if self.rows else {}
     for f in self.findings:
