@@ -147,12 +147,12 @@ def check_self_consistency(
     measured,   # from `self_consistency`
     grid=None   # rows, columns of the latents, for the picture
 ):
-    "Score of E(D(z)) = z: at least .5; below .2 `fail`."
+    "Score of E(D(z)) = z: at least .5, which takes some training; below .05, as good as chance, `fail`."
     score = measured["score"]
     message = (f"{measured['same']:.0%} of the tokens come back from their own picture; by chance {measured['chance']:.0%} would." if "same" in measured
                else f"Encoding the decoded picture gives {score:.0%} of the latents' variance back.")
     places = measured["places"] if measured["places"].ndim == 2 else measured["places"].view(grid) if grid else None
-    return Finding("self_consistency", ok_if(score >= .5, "warn" if score >= .2 else "fail"), score, ">= 0.5 (chance: 0)", message, n=measured["n"],
+    return Finding("self_consistency", ok_if(score >= .5, "warn" if score >= .05 else "fail"), score, ">= 0.5 (chance: 0)", message, n=measured["n"],
                    evidence=_draw_places({"comes back": places.clamp_min(0)}, "score") if places is not None else None)
 
 # %% ../../nbs/63_codes.ipynb #c946bb9d
