@@ -291,7 +291,7 @@ def check_schedule_dryrun(
     if not schedules or steps < 1: return Finding("schedule_dryrun", "skip", None, "exactly 0", "Not measured: no schedule, or no step, was given.")
     runs = dry_run(schedules, steps)
     wrong = {name: broken_promises(p, runs[name], steps) for name, p in schedules.items()}
-    message = "; ".join(f"{name}: {', '.join(found)}" for name, found in wrong.items() if found) or f"{', '.join(schedules)} do what was promised over {steps} steps"
+    message = "; ".join(f"{name}: {', '.join(found)}" for name, found in wrong.items() if found) or f"Kept over all of {steps} steps: {', '.join(schedules)}"
     figure, axes = small_figure(2.2*len(schedules), 1.8, len(schedules))
     for a, (name, run) in zip(axes if len(schedules) > 1 else [axes], runs.items()):
         a.plot(*zip(*[(s, v) for s, v in run if math.isfinite(v)]) or ([], []), color="#b3261e" if wrong[name] else "#3366aa", lw=1)
