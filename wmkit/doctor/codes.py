@@ -311,16 +311,17 @@ class CodesWatch:
         frames,     # b t 3 h w in [-1, 1] of different moments: 32 frames or more
         every=50,   # steps between two looks
         grace=.15,  # share of the steps in which few codes are normal
-        budget=.03  # share of the time that looks may take; a dearer look doubles `every`
+        budget=.03  # share of the time that looks may take; a dearer look waits
     ): self.frames, self.every, self.grace, self.budget = frames, every, grace, budget
 
     def on_start(self, training):
         self.rows, self.first, self.findings = [], {}, []
         if training.run: self.rows = [{k: v for k, v in row.items() if k != "codes_of"} for row in training.run.metrics() if row.get("codes_of") == training.name]
-        self.last, self.spent = time.perf_counter(), 0.
+        self.begun, self.spent, self.price = time.perf_counter(), 0., 0.
 
     def on_step(self, training):
-        if training.step % self.every == 0 or training.step == training.recipe.steps: self.look(training)
+        paid = self.spent + self.price <= self.budget*(time.perf_counter() - self.begun)
+        if training.step == training.recipe.steps or training.step % self.every == 0 and (paid or not self.spent): self.look(training)
 
     def on_end(self, training):
         if training.run and self.rows: draw_codes_watch(self.rows).savefig(training.run.media(f"codes_{training.name}.png"))
@@ -343,9 +344,8 @@ def look(self:CodesWatch, training):
         if f.verdict == "fail" and f.check not in self.first:
             self.first[f.check] = training.step
             print(f"doctor: FAIL {f.check} at step {training.step}: {f.message}", flush=True)
-    now = time.perf_counter()
-    if now - start > self.budget*(now - self.last): self.every *= 2
-    self.spent, self.last = self.spent + now - start, now
+    self.price = time.perf_counter() - start
+    self.spent += self.price
 
 def draw_codes_watch(rows):
     "A Figure: the values of `CodesWatch.rows` over the steps, one panel a check."
