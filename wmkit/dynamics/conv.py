@@ -59,7 +59,7 @@ class ConvDynamics(nn.Module):
         self.config = dict(space=space, channels=channels, grid=list(grid), fine=fine, context=context, width=width, depth=depth, paint=paint, heads=heads, condition=condition)
         self.grid, self.fine, self.context, self.heads, cell = tuple(grid), fine, context, heads, channels//fine**2
         self.actions = ActionInput(ActionSpace.from_dict(space))
-        told = context*(self.actions.space.size + 1)  # the actions of the context's changes, the last one into the target
+        told = context*self.actions.width  # the actions of the context's changes, the last one into the target
         self.trunk_condition, self.head_condition = embed(told + context, condition), embed(told + 2, condition)
         self.look = nn.Conv2d(cell*context, width, 2*fine if fine % 2 == 0 else fine + 2, fine, max(1, fine//2))
         self.place = nn.Parameter(torch.randn(width, *grid)*.1)  # moving forward looks different at the left and at the right
@@ -141,7 +141,7 @@ def forward(self:ConvDynamics, latents, actions, known, noise, step, first=0):
 def start(self:ConvDynamics, latents, actions, known, noise):
     "The state after these frames; only the last `context` of them matter."
     b, k, like = len(latents), self.context, self.cells(latents[:, :1])
-    state = dict(context=like.new_zeros(b, k, *like.shape[2:]), told=like.new_zeros(b, k - 1, actions.shape[-1] + 1), levels=like.new_ones(b, k))
+    state = dict(context=like.new_zeros(b, k, *like.shape[2:]), told=like.new_zeros(b, k - 1, self.actions.width), levels=like.new_ones(b, k))
     for t in range(max(latents.shape[1] - k, 0), latents.shape[1]): state = self.push(state, latents[:, t], actions[:, t], known[:, t], noise[:, t])
     return state
 

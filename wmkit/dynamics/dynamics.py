@@ -6,24 +6,42 @@
 __all__ = ['ActionInput', 'cached']
 
 # %% ../../nbs/30_dynamics.ipynb #74ec0b1a
+import math
 import torch
 from torch import nn
 from ..data.actions import ActionSpace
 
 # %% ../../nbs/30_dynamics.ipynb #9b6d9b1e
 class ActionInput(nn.Module):
-    "Actions [b t a] and `known` [b t] to [b t a+1]: scaled by range, zero where unknown, and a flag that says so."
-    def __init__(self, space:ActionSpace):
+    "Actions [b t a] and `known` [b t] to features [b t width]: scaled by range, choices one-hot, all zero where unknown; the last feature is `known`."
+    def __init__(self,
+        space:ActionSpace,
+        mu=0.  # deltas: 0 linear, a third of the range is 1; above 0 by mu-law over the range, which magnifies small turns
+    ):
         super().__init__()
-        self.space = space
-        # deltas are mostly small against their range; a third of it is about one standard deviation
-        size = [max(abs(c.low), abs(c.high))/(3 if c.kind == "delta" else 1) for c in space.channels]
-        self.register_buffer("scale", torch.tensor(size), persistent=False)
+        self.space, self.mu = space, mu
+        if mu < 0: raise ValueError(f"mu = {mu}; expected 0 (linear) or more")
+        rows = []  # column, scale, is it a delta, the value of a choice that this feature says (NaN: no choice)
+        for column, c in enumerate(space.channels):
+            size = max(abs(c.low), abs(c.high))
+            if c.kind != "choice":  # deltas are mostly small against their range; a third of it is about one standard deviation
+                rows.append((column, size/3 if c.kind == "delta" and not mu else size, c.kind == "delta", math.nan))
+            elif c.low != round(c.low) or c.high != round(c.high): raise ValueError(f"choice {c.name!r} goes from {c.low} to {c.high}; expected whole numbers")
+            else: rows += [(column, 1., False, float(value)) for value in range(round(c.low), round(c.high) + 1)]
+        self.width = len(rows) + 1
+        columns, scale, delta, value = zip(*rows)
+        for name, values in dict(columns=columns, scale=scale, delta=delta, value=value).items():
+            self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def forward(self, actions, known):
         if actions.shape[-1] != self.space.size: raise ValueError(f"actions have {actions.shape[-1]} channels; this model was built for {self.space.size}: {' '.join(self.space.names)} (map them by name with ActionSpace.map_to)")
-        known = known[..., None].to(self.scale.dtype)
-        return torch.cat([actions/self.scale*known, known], -1)
+        raw, known = actions[..., self.columns], known[..., None].bool()
+        x = raw/self.scale
+        if self.mu:  # wmkit.data.actions.mu_law, without its check, which would wait for the device
+            near = x.clamp(-1, 1)
+            x = torch.where(self.delta, near.sign()*torch.log1p(self.mu*near.abs())/math.log1p(self.mu), x)
+        x = torch.where(self.value.isnan(), x, (raw.round() == self.value).to(x.dtype))
+        return torch.cat([torch.where(known, x, 0), known.to(x.dtype)], -1)
 
 # %% ../../nbs/30_dynamics.ipynb #6f7b3993
 def cached(
