@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/05_blocks.ipynb #d7a95a9d
 EPS = 1e-6
@@ -189,11 +190,12 @@ class Cache:
     ):
         self.window, self.frames, self.commit = window, 0, True  # frames kept so far
         self.layers = [Layer(self) for _ in range(layers)]
+        self.past = {}  # what mixers keep of the last frame, by their layer
 
     def copy(self):
         "An independent cache of the same past: to go on from here twice."
         other = Cache(len(self.layers), self.window)
-        other.frames = self.frames
+        other.frames, other.past = self.frames, dict(self.past)
         for new, old in zip(other.layers, self.layers):
             if old.keys is not None: new.keys, new.values = old.keys.clone(), old.values.clone()
         return other
@@ -226,7 +228,9 @@ class SpaceTime(nn.Module):
         mask=None,            # bool [n n]: True where a token (first n) sees a token of its frame; None: everywhere
         heads=4, kv_heads=None, hidden=None, soft_cap=None,  # of every layer, see `Attention` and `SwiGLU`
         every=4,              # layers every, 2·every, … are time layers
-        window=None           # frames that a frame sees in a time layer, itself included; None: all before it
+        window=None,          # frames that a frame sees in a time layer, itself included; None: all before it
+        mixers=None,          # depth modules or Nones: what each layer begins with, see `forward`
+        recompute=False       # training keeps each layer's input alone and computes the rest again: slower, in a fraction of the memory
     ):
         super().__init__()
         if every < 1: raise ValueError(f"every = {every}; expected 1 (all layers are time layers) or more")
@@ -236,6 +240,7 @@ class SpaceTime(nn.Module):
         if mask is not None and not mask.any(1).all(): raise ValueError(f"token {int((~mask.any(1)).nonzero()[0])} sees no token at all")
         self.places, self.window, self.dim = places, window, width//heads
         self.blocks = nn.ModuleList(Block(width, heads, kv_heads, hidden, soft_cap, (i + 1) % every == 0) for i in range(depth))
+        self.mixers, self.recompute = nn.ModuleList(mixers or [None]*depth), recompute
         self.norm = RMSNorm(width)
         self.register_buffer("table", rotary(places, self.dim), persistent=False)
         self.register_buffer("mask", mask, persistent=False)
@@ -254,12 +259,20 @@ def cache(self:SpaceTime) -> Cache:
     return Cache(sum(block.time for block in self.blocks), self.window)
 
 @patch
+def layer(self:SpaceTime, i, x, told, past, alone, only, how):
+    "(x after mixer and block i, what the mixer keeps for the next frame)."
+    kept = None
+    if self.mixers[i] is not None: x, kept = self.mixers[i](x, told, past, alone)
+    return self.blocks[i](x, only, **how), kept
+
+@patch
 def forward(self:SpaceTime,
     x,                 # b t n width
     alone=None,        # bool [b]: clips whose frames do not see each other
     cache=None,        # from `cache()`: x are the frames that follow those it holds; without gradient
     commit=True,       # keep these frames in the cache
-    only=slice(None)   # tokens that are wanted at the end; the last layer is spared the others
+    only=slice(None),  # tokens that are wanted at the end; the last layer is spared the others
+    told=None          # for the mixers: each is called with (x, told, past, alone), past being what it kept of the frame before x or None, and answers (x, what it keeps of x's last frame)
 ):
     "b t n width, or fewer tokens with `only`."
     (t, n), layers, count = x.shape[1:3], iter(cache.layers if cache else ()), cache.frames if cache else 0
@@ -270,9 +283,10 @@ def forward(self:SpaceTime,
     mask = causal_mask(t, window=self.window, device=x.device) if self.window and self.window < t else None
     for i, block in enumerate(self.blocks):
         wanted = only if i == len(self.blocks) - 1 else slice(None)
-        if not block.time: x = block(x, wanted, table=self.table, mask=self.mask)
-        else:
-            rows = None if alone is None else alone.repeat_interleave(len(range(n)[wanted]))
-            x = block(x, wanted, table=frames, mask=mask, causal=mask is None, alone=rows, cache=next(layers, None))
+        if block.time: how = dict(table=frames, mask=mask, causal=mask is None, alone=None if alone is None else alone.repeat_interleave(len(range(n)[wanted])), cache=next(layers, None))
+        else: how = dict(table=self.table, mask=self.mask)
+        arguments = i, x, told, cache.past.get(i) if cache else None, alone, wanted, how
+        x, kept = checkpoint(self.layer, *arguments, use_reentrant=False, preserve_rng_state=False) if self.recompute and torch.is_grad_enabled() else self.layer(*arguments)
+        if cache and commit and kept is not None: cache.past[i] = kept
     if cache and commit: cache.frames += t
     return self.norm(x if len(self.blocks) else x[:, :, only])
