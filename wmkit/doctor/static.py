@@ -77,8 +77,8 @@ def neighbours(noise, step):
 
 def told(schedule, generator, count=20_000):
     "(context, noise, step) of `count` targets of a `NoiseSchedule`."
-    noise, step, *_ = schedule.targets(count, generator)
-    return schedule.context((count, 1), generator)[:, 0], noise, step
+    noise, step, _ = schedule.draw(count, 2, generator)
+    return noise[:, 0], noise[:, 1], step[:, 1]
 
 def _draw_support(context, noise, queries, found):
     "Training's pairs of levels as dots, the sampler's queries as crosses."
