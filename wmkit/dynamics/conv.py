@@ -114,7 +114,7 @@ def refine(self:ConvDynamics, guess, features, actions, noisy, noise, step):
     condition = self.head_condition(torch.cat([actions.flatten(1), noise[:, None], step[:, None]], 1))
     h = features + self.enter(torch.cat([noisy, guess.to(noisy.dtype)], 1))
     for block in self.head: h = block(h, condition)
-    return guess + self.out(h)
+    return guess.float() + self.out(h).float()
 
 # %% ../../nbs/31_conv.ipynb #a34b8f20
 @patch
@@ -128,8 +128,9 @@ def windows(self:ConvDynamics, latents, actions, known, noise, first):
     return z[:, frames], told[:, frames + 1], levels[:, frames]  # frame f stands at f + k, so its context at f … f + k - 1
 
 @patch
-def forward(self:ConvDynamics, latents, actions, known, noise, step, first=0):
-    "Clean latents [b t-first n d] of frames `first` on."
+def forward(self:ConvDynamics, latents, actions, known, noise, step, first=0, alone=None):
+    "Clean latents [b t-first n d] of frames `first` on, float32."
+    if alone is not None: raise ValueError("alone: a ConvDynamics moves the last frame and cannot paint one from nothing; train it on last frames (NoiseSchedule(targets='last'), single = 0)")
     context, told, levels = (v.flatten(0, 1) for v in self.windows(latents, actions, known, noise, first))
     noisy, noise, step = (v[:, first:].flatten(0, 1) for v in (self.cells(latents), noise, step))
     guess, features = self.think(context, told, levels)
@@ -157,3 +158,10 @@ def step(self:ConvDynamics, state, action, known):
     told = torch.cat([state["told"], self.actions(action, known)[:, None]], 1)
     guess, features = self.think(state["context"], told, state["levels"])
     return lambda noisy, noise, step: self.tokens(self.refine(guess, features, told, self.cells(noisy), noise, step))
+
+# %% ../../nbs/31_conv.ipynb #27733219
+@patch
+def conditioning(self:ConvDynamics) -> dict:
+    "The modules whose parameters bring in the action, the noise and the step."
+    trunk, head = [self.trunk_condition[0], *(b.film for b in self.trunk), self.flow_bias, self.painter.film], [self.head_condition[0], *(b.film for b in self.head)]
+    return dict(action=trunk + head, noise=trunk + head, step=head)
