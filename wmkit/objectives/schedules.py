@@ -28,7 +28,7 @@ def lr_at(
     if step < warmup: return recipe.lr*(step + 1)/warmup
     return recipe.lr*DECAYS[getattr(recipe, "schedule", "linear")]((step - warmup)/(recipe.steps - warmup), getattr(recipe, "decay", .2))
 
-# %% ../../nbs/42_schedules.ipynb #9216a83e
+# %% ../../nbs/42_schedules.ipynb #5e7822f4
 class Work(NamedTuple):
     "What one step is made of."
     length: int      # frames in a clip
@@ -53,7 +53,7 @@ class Lengths:
         for name, value in numbers.items():
             if value is not None and (value != int(value) or value < 1): raise ValueError(f"{name} = {value!r}; expected a whole number of 1 or more")
         if self.long is None and (self.long_from is not None or self.long_batch or self.long_accumulate): raise ValueError("long_from, long_batch and long_accumulate need a length: long=...")
-        if self.long is not None and self.long < self.short: raise ValueError(f"long = {self.long} frames is less than short = {self.short}")
+        if self.long is not None and self.long <= self.short: raise ValueError(f"long = {self.long} frames is not above short = {self.short}; where all are alike, leave it out")
         if not 0 <= self.share <= 1: raise ValueError(f"share = {self.share}; expected 0 to 1")
 
     def at(self, step:int) -> Work:
@@ -69,7 +69,7 @@ class Lengths:
 
     def to_dict(self): return asdict(self)
 
-# %% ../../nbs/42_schedules.ipynb #b003081c
+# %% ../../nbs/42_schedules.ipynb #0ed132fc
 @patch
 def shares(self:Lengths,
     steps:int  # of the run
@@ -90,7 +90,7 @@ def steps_within(
     if lengths is None or lengths.long is None:
         (each,) = cost.values()
         return max(1, int(seconds/each))
-    each = (1 - lengths.share)*cost[lengths.short] + lengths.share*cost[lengths.long]
+    each = (1 - lengths.share)*cost.get(lengths.short, 0) + lengths.share*cost.get(lengths.long, 0)  # a length that never comes has no cost
     mixed = math.inf if lengths.long_from is None else lengths.long_from
     if seconds <= mixed*each: return max(1, int(seconds/each))
     return int(mixed + (seconds - mixed*each)/cost[lengths.long])
