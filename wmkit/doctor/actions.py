@@ -7,14 +7,14 @@ __all__ = ['READABLE', 'WILD', 'WEAK', 'FAINT', 'sigmas', 'effect_verdict', 'dra
            'check_action_lag', 'readback_score', 'readback_verdict', 'draw_readback', 'check_inverse_dynamics',
            'check_yaw_readback', 'show_share', 'check_counterfactual', 'draw_divergence', 'film_layers', 'film_outputs',
            'film_table', 'film_statistics', 'draw_film', 'check_film', 'gradient_groups', 'GradientTap',
-           'check_conditioning_gradient', 'draw_gradients', 'ConditioningWatch', 'judge_actions']
+           'check_conditioning_gradient', 'draw_gradients', 'ConditioningWatch', 'judge_measure', 'judge_actions']
 
-# %% ../../nbs/64_actions.ipynb #65e2d279
+# %% ../../nbs/64_actions.ipynb #c1e3aa39
 import math
 import torch
 from torch import nn
 from .attention import fresh_copy
-from ..findings import Finding, Report, check, examine, ok_if, skipped, small_figure
+from ..findings import Finding, Report, check, examine, ok_if, skipped, small_figure, worst
 
 # %% ../../nbs/64_actions.ipynb #ad0f1299
 def sigmas(value, interval, limit=0.) -> float:
@@ -69,34 +69,36 @@ def check_action_effect(
     evidence = draw_intervals([r[0] for r in rows], [r[1:] for r in rows], floor, "true minus shuffled, dB") if math.isfinite(gain) else None
     return Finding("action_effect", verdict, gain, f">= {floor:g} dB and significant", message, unit="dB", interval=interval, n=n, evidence=evidence)
 
-# %% ../../nbs/64_actions.ipynb #144a1aca
+# %% ../../nbs/64_actions.ipynb #1c5945e5
 @check(32, "evaluation", "a world that obeys the action of another frame: rows off by one between training and use", "counterfactual",
        causes=["the rows were shifted twice, or not at all: on disk row t is the action taken at frame t, in a clip it is the one that led to frame t", "the checkpoint was trained on a store that was written with the other convention",
                "a cache or a player passes the action one frame late"],
        remedy="Compare the store's convention with that of the training store; look at action_lag_scan of both; build the store again.")
 def check_action_lag(
-    lags,     # {rows by which the actions were moved: PSNR with true ones minus with moved ones, dB, or dict(gap, interval)}
+    lags,     # {k: PSNR with the true actions minus with those of k rows later, dB, or dict(gap, interval)}
     floor=.1, # dB: below it nothing is said
 ):
-    "No moved actions may predict better than the true ones: `warn` where some do by `floor`, `fail` at 5 times that, or at four standard errors where the intervals are known. `skip` where moving changes nothing."
+    "No other rows may predict better than the true ones: `warn` where some do by `floor`, `fail` at 5 times that, or at four standard errors where the intervals are known. `skip` where it makes no difference. The value is the best lag."
     gaps = {int(k): (v["gap"], v["interval"]) if isinstance(v, dict) else (v, None) for k, v in lags.items()}
     finite = {k: v for k, v in gaps.items() if math.isfinite(v[0])}
-    if not finite: return Finding("action_lag", "fail", math.nan, "lag 0", "No lag could be measured: the rollouts are not finite.")
+    if not finite: return Finding("action_lag", "skip", None, "lag 0", "Not judged: no lag could be measured; the episodes are too short, or the rollouts not finite.")
     best = min(finite, key=lambda k: finite[k][0])
     gain, interval = -finite[best][0], finite[best][1]
     said = "; ".join(f"{k:+d}: {finite[k][0]:+.2f} dB" for k in sorted(finite))
-    if max(abs(v[0]) for v in finite.values()) < floor: return Finding("action_lag", "skip", None, "lag 0", f"Not judged: moving the actions changes nothing, so the world does not hear them (see action_effect). True minus moved: {said}.")
+    if max(abs(v[0]) for v in finite.values()) < floor: return Finding("action_lag", "skip", None, "lag 0", f"Not judged: other rows make no difference, so the world does not hear its actions (see action_effect). True minus others: {said}.")
     sure = sigmas(gain, [-v for v in interval[::-1]]) >= 4 if interval else gain >= 5*floor
     verdict = "ok" if gain < floor else "fail" if sure else "warn"
-    message = f"True actions predict best of {len(finite) + 1} lags. True minus moved: {said}." if gain <= 0 else f"Actions moved by {best:+d} predict as well as the true ones (+{gain:.2f} dB): too near to tell." if verdict == "ok" else \
-              f"The actions are off by {best:+d}: moved by so many rows they predict {gain:.2f} dB better than the true ones. True minus moved: {said}."
+    side = "late" if best > 0 else "early"
+    message = f"True actions predict best of {len(finite) + 1} lags." if gain <= 0 else f"Actions of {best:+d} rows predict as well as the true ones (+{gain:.2f} dB): too near to tell." if verdict == "ok" else \
+              f"The actions are off by {best:+d}: those of {abs(best)} row{'s'[:abs(best) - 1]} {'later' if best > 0 else 'earlier'} predict {gain:.2f} dB better. Against the rows it was trained on, these stand {abs(best)} {side}."
+    message += f" True minus others: {said}."
     figure, axes = small_figure()
     axes.bar(list(finite) + [0], [-v[0] for v in finite.values()] + [0], color=["#b3261e" if k == best and gain >= floor else "#3366aa" for k in finite] + ["#888"])
     axes.axhline(0, color="#888", lw=.8)
-    axes.set(xlabel="rows by which the actions are moved", ylabel="against true, dB", xticks=sorted([0, *finite]))
+    axes.set(xlabel="actions of so many rows later", ylabel="against true, dB", xticks=sorted([0, *finite]))
     return Finding("action_lag", verdict, 0 if verdict == "ok" else best, "lag 0", message, unit="rows", n=len(finite), evidence=figure)
 
-# %% ../../nbs/64_actions.ipynb #ae02a594
+# %% ../../nbs/64_actions.ipynb #8119c0ec
 READABLE = .15  # above chance on real pairs: below it the reader says nothing of a channel
 
 def readback_score(row) -> float:
@@ -104,9 +106,8 @@ def readback_score(row) -> float:
     return (row["commanded"] - row["chance"])/(row["real"] - row["chance"])
 
 def readback_verdict(row) -> str:
-    "`ok` from half of the ceiling on; `fail` where four standard errors are missing to it, or NaN; else `warn`, also where the replaced action is read as clearly."
+    "`ok` from half of the ceiling on; `fail` where four standard errors are missing to it; else `warn`, also where the replaced action is read as clearly."
     value, n = row["commanded"], max(1, row["n"])
-    if not math.isfinite(value): return "fail"
     limit = row["chance"] + .5*(row["real"] - row["chance"])
     if value >= limit: return ok_if(not row["original"] >= limit, "warn")
     return "fail" if (limit - value)/max((value*(1 - value)/n)**.5, 1/n) >= 4 else "warn"
@@ -121,25 +122,28 @@ def draw_readback(channels):
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-# %% ../../nbs/64_actions.ipynb #7ab824e6
+# %% ../../nbs/64_actions.ipynb #564c518f
 @check(33, "evaluation", "dreams that look right and do something else than was commanded", "ground truth",
        causes=["the model follows the momentum of its context, not the action (see action_effect)", "the channel is too rare in the data (see action_statistics)", "the sign or the unit of the channel differs between recording and play"],
        remedy="Look at a dream of each channel that is named; balance the data or train on; hide nothing behind the mean.")
 def check_inverse_dynamics(
-    channels  # {name: dict(real, commanded, original, chance, n)}: shares of held-out real pairs, of dreams by command, and by the action that was replaced
+    channels  # {name: dict(real, commanded, original, chance, n, and perhaps by_horizon)}: shares of held-out real pairs, of dreams by command, and by the action that was replaced
 ):
     "The command must be read at half of the reader's own ceiling above chance, in every channel that it can read; the value is the worst channel's score."
-    can = {c: row for c, row in channels.items() if row["real"] - row["chance"] >= READABLE}
-    if not can: return Finding("inverse_dynamics", "skip", None, "real frames", "Not judged: the inverse model reads no channel of real frames" + (f" ({', '.join(channels)})." if channels else "."), evidence=draw_readback(channels) if channels else None)
+    seen = {c: row for c, row in channels.items() if row["real"] - row["chance"] >= READABLE}
+    can = {c: row for c, row in seen.items() if math.isfinite(row["commanded"])}
+    blind, few = [c for c in channels if c not in seen], [c for c in seen if c not in can]
+    left = (f" Not readable on real frames: {', '.join(blind)}." if blind else "") + (f" Too few dreams to judge: {', '.join(few)}." if few else "")
+    if not can: return Finding("inverse_dynamics", "skip", None, "real frames", "Not judged." + left, evidence=draw_readback(channels) if channels else None)
     verdicts = {c: readback_verdict(row) for c, row in can.items()}
     scores = {c: readback_score(row) for c, row in can.items()}
-    verdict = "fail" if "fail" in verdicts.values() else "warn" if "warn" in verdicts.values() else "ok"
-    worst = min(scores, key=lambda c: scores[c] if math.isfinite(scores[c]) else -math.inf)
+    verdict, lowest = worst(verdicts.values()), min(scores, key=scores.get)
     said = "; ".join(f"{c}: {row['commanded']:.0%} as commanded, {row['original']:.0%} as recorded (real frames {row['real']:.0%}, chance {row['chance']:.0%})" for c, row in can.items() if verdicts[c] != "ok")
     message = f"Not obeyed: {said}." if said else f"All {len(can)} readable channels are carried out: {', '.join(can)}."
     if follow := [c for c, row in can.items() if row["original"] > row["commanded"]]: message += f" The recorded action, not the command, is seen in: {', '.join(follow)}."
-    if blind := [c for c in channels if c not in can]: message += f" Not readable on real frames: {', '.join(blind)}."
-    return Finding("inverse_dynamics", verdict, scores[worst], ">= 0.5 of the ceiling", message, unit="of the ceiling", n=min(row["n"] for row in can.values()), evidence=draw_readback(channels))
+    fades = [f"{c} {row['by_horizon'][0]:.0%} to {row['by_horizon'][-1]:.0%}" for c, row in can.items() if verdicts[c] == "ok" and row.get("by_horizon") and row["by_horizon"][-1] < row["chance"] + .5*(row["real"] - row["chance"])]
+    if fades: message += f" Lost towards the last frame: {', '.join(fades)}."
+    return Finding("inverse_dynamics", verdict, scores[lowest], ">= 0.5 of the ceiling", message + left, unit="of the ceiling", n=min(row["n"] for row in can.values()), evidence=draw_readback(channels))
 
 # %% ../../nbs/64_actions.ipynb #89c31821
 @check(33, "evaluation", "turns that the dream does not carry out, or carries out in the wrong direction", "ground truth",
@@ -158,7 +162,7 @@ def check_yaw_readback(
 
 def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
 
-# %% ../../nbs/64_actions.ipynb #33ec8ab3
+# %% ../../nbs/64_actions.ipynb #f1cd7853
 WILD = 3.  # times the change between real neighbours, at the first dreamed frame
 
 @check(32, "evaluation", "what an action does to a dream, when it does not do the right thing", "counterfactual",
@@ -170,6 +174,7 @@ def check_counterfactual(
     floor=.5
 ):
     "The widest first divergence, explained; its verdict is `ok` where the directed effect is, `notyet` where that is, `skip` where nothing directed is known, else `warn`; never `fail`."
+    if not actions: return skipped("counterfactual", "no action is frequent enough")
     first = {name: row["divergence"][0] for name, row in actions.items()}
     finite = {name: v for name, v in first.items() if math.isfinite(v)}
     value = max(finite.values()) if finite and len(finite) == len(first) else math.nan
@@ -178,7 +183,7 @@ def check_counterfactual(
     directed = effect_verdict(gain, interval, floor) if gain is not None else "skip"
     verdict = directed if directed in ("ok", "notyet", "skip") else "warn"
     if not math.isfinite(value): verdict = "warn"
-    message = f"The first frames go apart by {value:.2g} real steps at most." if math.isfinite(value) else "The dreams are not finite."
+    message = f"The first frames go apart by {value:.2g} real steps at most." if math.isfinite(value) else "It could not be measured: the dreams are not finite, or the real frames do not move."
     if still: message += f" No more than another noise does: {', '.join(still)}."
     if wild and directed != "ok": message += f" Wildly and not towards the truth, as an untrained embedding does: {', '.join(wild)}."
     elif wild: message += f" Far more than real steps: {', '.join(wild)}."
@@ -373,16 +378,21 @@ class ConditioningWatch:
 
     def report(self) -> Report: return Report([check_conditioning_gradient(self.rows)], "conditioning")
 
-# %% ../../nbs/64_actions.ipynb #f1dd24ac
+# %% ../../nbs/64_actions.ipynb #5c6eb4bb
+def judge_measure(result, name, key, judge) -> list:
+    "The findings of `judge(result[key])`, or `skip` with the reason: `evaluate` keeps under `missing` why it could not take a measure."
+    if result.get(key) is not None: return examine(name, lambda: judge(result[key]))
+    why = result.get("missing", {}).get(key)
+    return [skipped(name, f"{key.replace('_', ' ')} could not be taken ({why})" if why else f"no {key.replace('_', ' ')} given")]
+
 def judge_actions(
     result:dict  # of `wmkit.worlds.evaluate`, or result.json of a run
 ) -> list:
     "Findings `action_effect`, `action_lag`, `inverse_dynamics`, `yaw_readback` and `counterfactual`."
     gain, interval = result.get("action_gap"), result.get("action_gap_interval")
-    lags, inverse, yaw, apart = (result.get(k) for k in ("lags", "inverse", "yaw", "counterfactual"))
     gaps = [(name, g["gap"], g["interval"]) for name, g in result.get("gap_by_action", {}).items()]
-    return [*examine("action_effect", lambda: check_action_effect(gain, interval, result["episodes"], actions=gaps), action_gap=gain),
-            *examine("action_lag", lambda: check_action_lag(lags), lags=lags),
-            *examine("inverse_dynamics", lambda: check_inverse_dynamics(inverse), inverse=inverse),
-            *examine("yaw_readback", lambda: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"]), yaw_readback=yaw),
-            *examine("counterfactual", lambda: check_counterfactual(apart, gain, interval), counterfactual=apart)]
+    def judged(name, key, check): return judge_measure(result, name, key, check)
+    return [*judged("action_effect", "action_gap", lambda gain: check_action_effect(gain, interval, result["episodes"], actions=gaps)),
+            *judged("action_lag", "lags", check_action_lag), *judged("inverse_dynamics", "inverse", check_inverse_dynamics),
+            *judged("yaw_readback", "yaw", lambda yaw: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"])),
+            *judged("counterfactual", "counterfactual", lambda actions: check_counterfactual(actions, gain, interval))]
