@@ -91,6 +91,7 @@ def _drawn(self:NoiseSchedule, clips, frames, generator, done):
         noise = torch.where((step == 1/self.finest) & (light < self.clean), self.context_noise*(1 - near), noise)
     return noise, step, larger
 
+# %% ../../nbs/40_shortcut.ipynb #4fab110a
 @patch
 def context(self:NoiseSchedule, shape, generator):
     "Noise of context frames [b t]: one level for all frames of a clip, uniform up to `context_noise`; for `every` that of the targets."
