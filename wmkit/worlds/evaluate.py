@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from ..core import Progress, threads
 from ..data.align import estimate_shift
-from ..data.clips import to_float, to_uint8
+from ..data.clips import to_float
 from ..noise import add_noise
 from ..tokenizers.perceptual import Perceptual
 from .metrics import (action_classes, class_recall, copy_error, episode_interval, kernel_distance, motion, picture_features, psnr, share_interval, sharpness,
@@ -166,12 +166,12 @@ def batches(world, clips, windows, length, batch=32):
         yield i, to_float(clip.data).to(world.device), clip.actions.to(world.device), clip.known.to(world.device)
 
 def film(world, clips, windows, horizon:int, seed=0, batch=32) -> dict:
-    "uint8 [n 1+horizon 3 h w] of `truth`, `dream` and `ceiling`; the first frame is the last of the context, in `dream` and `ceiling` as the tokenizer shows it."
+    "float16 [n 1+horizon 3 h w] of `truth`, `dream` and `ceiling`; the first frame is the last of the context, in `dream` and `ceiling` as the tokenizer shows it."
     k, parts, bar = world.context, [], Progress(len(windows), "film", "window")
     for i, frames, actions, known in batches(world, clips, windows, k + horizon, batch):
         shown = coded(world, frames)[:, k - 1:]
         dream = torch.cat([shown[:, :1], world.dream(frames[:, :k], actions, known[:, :k], seed + i)], 1)
-        parts.append({name: to_uint8(x).cpu() for name, x in dict(truth=frames[:, k - 1:], dream=dream, ceiling=shown).items()})
+        parts.append({name: x.half().cpu() for name, x in dict(truth=frames[:, k - 1:], dream=dream, ceiling=shown).items()})
         bar.update(len(frames))
     return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
@@ -179,12 +179,12 @@ def _floats(found): return [float(x) for x in found]
 
 def measure_sharpness(film) -> dict:
     "`dream`, `real`, `ceiling`: variance of the Laplacian by horizon; `ratio`: the dream's over the ceiling's."
-    dream, real, ceiling = (torch.cat([sharpness(to_float(part[:, 1:])) for part in film[name].split(32)]).mean(0) for name in ("dream", "truth", "ceiling"))
+    dream, real, ceiling = (torch.cat([sharpness(part[:, 1:]) for part in film[name].split(32)]).mean(0) for name in ("dream", "truth", "ceiling"))
     return dict(dream=_floats(dream), real=_floats(real), ceiling=_floats(ceiling), ratio=_floats(dream/ceiling))
 
 def measure_motion(film) -> dict:
     "`dream`, `real`: mean squared change from the frame before, by horizon; `ratio` of the two."
-    dream, real = (torch.cat([motion(to_float(part)) for part in film[name].split(32)]).mean(0) for name in ("dream", "truth"))
+    dream, real = (torch.cat([motion(part) for part in film[name].split(32)]).mean(0) for name in ("dream", "truth"))
     return dict(dream=_floats(dream), real=_floats(real), ratio=_floats(dream/real))
 
 # %% ../../nbs/52_evaluate.ipynb #3801c0c0
@@ -193,15 +193,15 @@ def measure_perceptual(film, network) -> dict:
     "Distance to the truth by horizon, with a `Perceptual` network that is named: `true` (the dream), `copy`, `ceiling`."
     device, found = next(network.buffers()).device, dict(true=[], copy=[], ceiling=[])
     for truth, dream, ceiling in zip(*(film[name].split(16) for name in ("truth", "dream", "ceiling"))):
-        future = to_float(truth[:, 1:]).to(device)
-        copied = to_float(truth[:, :1]).to(device).expand_as(future)
-        for name, frames in dict(true=to_float(dream[:, 1:]).to(device), copy=copied, ceiling=to_float(ceiling[:, 1:]).to(device)).items(): found[name].append(network(frames, future).cpu())
+        future = truth[:, 1:].float().to(device)
+        copied = truth[:, :1].float().to(device).expand_as(future)
+        for name, frames in dict(true=dream[:, 1:].float().to(device), copy=copied, ceiling=ceiling[:, 1:].float().to(device)).items(): found[name].append(network(frames, future).cpu())
     return dict(network=network.name) | {name: _floats(torch.cat(parts).mean(0)) for name, parts in found.items()}
 
 def measure_kid(film, network, seed=0) -> dict:
     "Kernel distance of the dreams of every second window to the true frames of the others, and of the true frames of the first to those (`_floor`): of frames, and of their change."
     device = next(network.buffers()).device
-    features = {name: torch.cat([picture_features(network, to_float(part).to(device)).cpu() for part in film[name].split(16)]) for name in ("dream", "truth")}
+    features = {name: torch.cat([picture_features(network, part.float().to(device)).cpu() for part in film[name].split(16)]) for name in ("dream", "truth")}
     ways = dict(frames=lambda x: x[:, 1:].flatten(0, 1), motion=lambda x: x.diff(dim=1).flatten(0, 1))
     result = dict(features=network.name)
     for name, way in ways.items():
@@ -210,10 +210,7 @@ def measure_kid(film, network, seed=0) -> dict:
     return result
 
 # %% ../../nbs/52_evaluate.ipynb #5f4782d2
-def _trained(world):
-    "K that the world's dynamics is trained for, as far as its card says."
-    schedule = getattr(getattr(world, "dynamics", None), "card", {}).get("schedule")
-    return trained_steps(schedule) if schedule else sorted({1, 2, 4, world.steps})
+def _trained(world): return trained_steps(getattr(world, "dynamics", None)) or sorted({1, 2, 4, world.steps})
 
 @torch.no_grad()
 def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch=32) -> dict:
@@ -267,14 +264,16 @@ def measure_sweep(world, clips, windows, horizon=4, context_noise=(0., .02, .05,
 
 # %% ../../nbs/52_evaluate.ipynb #b2f4d14d
 def measure_lags(world, clips, windows, horizon=4, lags=(-2, -1, 1, 2), seed=0, batch=64) -> dict:
-    "{lag: dB}: PSNR with the true actions minus PSNR with those of `lag` rows later, context included; NaN where the episodes are too short."
+    "{lag: `gap` in dB, `interval`}: PSNR with the true actions minus PSNR with those of `lag` rows later, context included; NaN where the episodes are too short."
     reach, length = max(map(abs, lags)), world.context + horizon
     room = {e: n - length - reach for e, n in clips.episodes.items()}   # the last start that leaves rows for every lag
     inner = sorted({(e, min(max(s, reach + 1), room[e])) for e, s in windows if room[e] > reach})  # the first row of an episode is not known
-    if len(inner) < 2: return {str(lag): math.nan for lag in lags}
+    if len(inner) < 2: return {str(lag): dict(gap=math.nan, interval=[math.nan]*2) for lag in lags}
     rows = clips.get([(e, s - reach) for e, s in inner], length + 2*reach).actions
-    found = {lag: psnr(dream_errors(world, clips, inner, horizon, seed, batch, rows[:, reach + lag:][:, :length]).double().mean()) for lag in (0, *lags)}
-    return {str(lag): found[0] - found[lag] for lag in lags}
+    found = {lag: dream_errors(world, clips, inner, horizon, seed, batch, rows[:, reach + lag:][:, :length]).double().mean(1) for lag in (0, *lags)}
+    every, episodes = torch.ones(len(inner)).double(), [e for e, _ in inner]
+    def gap(lag): return lambda w: psnr(weighted(found[0], w)) - psnr(weighted(found[lag], w))
+    return {str(lag): dict(gap=gap(lag)(every), interval=list(episode_interval(gap(lag), episodes))) for lag in lags}
 
 # %% ../../nbs/52_evaluate.ipynb #e13dd320
 def _coded_pairs(world, clips, count, length=17):
@@ -289,7 +288,7 @@ def _coded_pairs(world, clips, count, length=17):
 
 def measure_inverse(world, train, clips, windows, horizon=6, seconds=30, pairs=3000, margin=.15, seed=0) -> dict:
     """{channel: `real` (mean recall of its classes on held-out true pairs: the ceiling), `chance`, and where the command differs from the recording: `commanded` and `original`
-    (the same recall for the two), `by_horizon` (of the command), `n` (pairs)}; NaN where the ceiling is not above chance by `margin`."""
+    (the same recall for the two), `by_horizon` (of the command), `n` (pairs)}; NaN where the ceiling is not above chance by `margin`, and `chance` too where there are too few such pairs."""
     k, space = world.context, world.space
     *frames, classes = _coded_pairs(world, train, pairs)
     counts = action_classes(torch.zeros(1, space.size), space)[1]
@@ -307,11 +306,13 @@ def measure_inverse(world, train, clips, windows, horizon=6, seconds=30, pairs=3
     return {name: _read_channel(c, read[:, c], truth[:, c], said[..., c], told[..., c], was[..., c], margin) for c, name in enumerate(space.names)}
 
 def _read_channel(c, read, truth, said, told, was, margin) -> dict:
-    real, classes = class_recall(read, truth)
-    chance, differ = (1/classes if classes > 1 else math.nan), told != was
-    found = dict(real=real, chance=chance, commanded=math.nan, original=math.nan, by_horizon=[math.nan]*said.shape[1], n=int(differ.sum()), pairs=len(truth))
-    if not real >= chance + margin: return found
-    return found | dict(commanded=class_recall(said[differ], told[differ])[0], original=class_recall(said[differ], was[differ])[0],
+    (real, classes), differ = class_recall(read, truth), told != was
+    found = dict(real=real if classes > 1 else math.nan, chance=1/classes if classes > 1 else math.nan, commanded=math.nan, original=math.nan,
+                 by_horizon=[math.nan]*said.shape[1], n=int(differ.sum()), pairs=len(truth))
+    if not found["real"] >= found["chance"] + margin: return found
+    commanded, judged = class_recall(said[differ], told[differ])
+    if judged < 2: return found | dict(chance=math.nan)   # too few commands to say anything
+    return found | dict(commanded=commanded, original=class_recall(said[differ], was[differ])[0],
                         by_horizon=[class_recall(said[:, h][differ[:, h]], told[:, h][differ[:, h]])[0] for h in range(said.shape[1])])
 
 # %% ../../nbs/52_evaluate.ipynb #8b015098
@@ -376,9 +377,10 @@ def measure_exposure(world, clips, windows, horizon=8, spoilt=.2, seed=0, batch=
 # %% ../../nbs/52_evaluate.ipynb #54578239
 @torch.no_grad()
 def _signs(world, frames):
-    "Of frames [b t 3 h w]: (means of colours and latent channels [b t c], contrast [b t], change [b t-1])."
-    means = torch.cat([frames.mean((-1, -2)), world.tokenizer.encode(frames).float().mean(2)], -1)
-    return means.cpu(), frames.flatten(2).std(-1).cpu(), motion(frames).cpu()
+    "Of frames [b t 3 h w]: (means of colours and latent channels [b t c], contrast [b t], change [b t-1], spread of colours and channels over places [b t c])."
+    colours, latents = frames.flatten(3).transpose(2, 3), world.tokenizer.encode(frames).float()   # b t places channels
+    means, spread = (torch.cat([getattr(x, what)(2) for x in (colours, latents)], -1).cpu() for what in ("mean", "std"))
+    return means, frames.flatten(2).std(-1).cpu(), motion(frames).cpu(), spread
 
 def measure_collapse(world, train, clips, length=48, most=32, seed=0, batch=16) -> dict:
     "`share` of `rollouts` dreams of `length` frames in which anything happened, its `interval`, the share of each kind, and the same of the true frames (`real`)."
@@ -386,12 +388,13 @@ def measure_collapse(world, train, clips, length=48, most=32, seed=0, batch=16) 
     if length < 4: return dict(share=math.nan, interval=[math.nan]*2, frozen=math.nan, out_of_range=math.nan, dark=math.nan, rollouts=0, length=length, real={})
     looked = train.windows(min(8, max(train.episodes.values())))
     known = [_signs(world, frames) for _, frames, *_ in batches(world, train, looked[::math.ceil(len(looked)/100)], min(8, max(train.episodes.values())), 25)]
-    means, contrast, change = (torch.cat([part[j].flatten(0, 1) for part in known]) for j in range(3))
-    slack = (means.amax(0) - means.amin(0))/4
+    means, contrast, change, spread = (torch.cat([part[j].flatten(0, 1) for part in known]) for j in range(4))
+    spread = spread.mean(0)
+    slack = ((means.amax(0) - means.amin(0))/4).maximum(spread/4)   # the frames looked at are few
     low, high, least, still = means.amin(0) - slack, means.amax(0) + slack, contrast.quantile(.01)/2, .05*change.median()
-    def events(frames):
-        means, contrast, change = _signs(world, frames)
-        return dict(frozen=change[:, -max(2, length//4):].mean(1) < still, out_of_range=((means < low) | (means > high)).flatten(1).any(1), dark=(contrast < least).any(1))
+    def events(frames):   # what is not a number is out of range
+        means, contrast, change, _ = _signs(world, frames)
+        return dict(frozen=change[:, -max(2, length//4):].mean(1) < still, out_of_range=(~((means >= low) & (means <= high))).flatten(1).any(1), dark=(~(contrast >= least)).any(1))
     windows = clips.windows(k + length)
     windows, found, bar = windows[::math.ceil(len(windows)/most)], [], Progress(None, "long dreams", "dream")
     for i, frames, actions, told in batches(world, clips, windows, k + length, batch):
@@ -417,17 +420,19 @@ def _resting(clips, space, k, horizon):
     return found
 
 def measure_noop(world, clips, horizons=(4, 2, 1), least=8, most=48, seed=0) -> dict:
-    "`dream`, `real`: mean squared change from frame to frame where nothing is done; their `ratio`, with a hundredth of the usual motion added to both; `n` windows."
+    "`dream`, `real`: mean squared change from frame to frame where nothing is done; their `ratio`, with a hundredth of the usual motion added to both, and its `interval` over episodes; `n` windows of `horizon` frames."
     k = world.context
     for horizon in horizons:
         windows = _resting(clips, world.space, k, horizon)
         if len(windows) >= least: break
-    else: return dict(ratio=math.nan, dream=math.nan, real=math.nan, n=len(windows), horizon=horizons[-1])
-    seen = film(world, clips, windows[::math.ceil(len(windows)/most)], horizon, seed)
-    dream, real = (float(motion(to_float(seen[name])).mean()) for name in ("dream", "truth"))
+    else: return dict(ratio=math.nan, interval=[math.nan]*2, dream=math.nan, real=math.nan, n=len(windows), horizon=horizons[-1])
+    windows = windows[::math.ceil(len(windows)/most)]
+    seen = film(world, clips, windows, horizon, seed)
+    dream, real = (motion(seen[name]).mean(1).double() for name in ("dream", "truth"))
     usual = clips.windows(2)
     floor = .01*float(motion(to_float(clips.get(usual[::math.ceil(len(usual)/400)], 2).data)).mean())
-    return dict(ratio=(dream + floor)/(real + floor) if floor > 0 else math.nan, dream=dream, real=real, n=len(seen["truth"]), horizon=horizon)
+    def ratio(w): return float((weighted(dream, w) + floor)/(weighted(real, w) + floor)) if floor > 0 else math.nan
+    return dict(ratio=ratio(torch.ones(len(dream)).double()), interval=list(episode_interval(ratio, [e for e, _ in windows])), dream=float(dream.mean()), real=float(real.mean()), n=len(dream), horizon=horizon)
 
 # %% ../../nbs/52_evaluate.ipynb #068a8712
 def measure_all(world, train, test, windows, horizon=12, seed=0, seconds=30, most=48) -> dict:

@@ -8,7 +8,7 @@ __all__ = ['SHIFTS', 'squared_error', 'psnr', 'region_psnr', 'copy_error', 'epis
            'class_recall', 'pair_features', 'InverseModel', 'train_inverse']
 
 # %% ../../nbs/51_metrics.ipynb #5ff6a2c7
-import math, time
+import math, time, warnings
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -128,13 +128,15 @@ def kernel_distance(
     found, real,     # n f each: features
     subsets=50, seed=0
 ) -> float:
-    "Mean over subsets of the unbiased squared maximum mean discrepancy (KID); features are centred and scaled by those of `real`; NaN for fewer than 10 of each."
+    "Mean over subsets of the unbiased squared maximum mean discrepancy (KID); features are centred and scaled by those of `real`; NaN for fewer than 10 of each, and where one is not finite."
     from torchmetrics.image.kid import KernelInceptionDistance
     size = min(len(found), len(real), 500)*4//5
-    if size < 8: return math.nan
+    if size < 8 or not (found.isfinite().all() and real.isfinite().all()): return math.nan
     middle = real.float().mean(0)
     scale = (real.float() - middle).square().mean().sqrt().clamp_min(1e-8)
-    metric = KernelInceptionDistance(feature=nn.Identity(), subsets=subsets, subset_size=size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the features are kept
+        metric = KernelInceptionDistance(feature=nn.Identity(), subsets=subsets, subset_size=size)
     for features, is_real in ((found, False), (real, True)): metric.update(((features.float() - middle)/scale).cpu(), real=is_real)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -191,10 +193,11 @@ class InverseModel(nn.Module):
 
     @torch.no_grad()
     def read(self, a, b, batch=256):  # n 3 h w each
-        "The class of every channel [n a]."
+        "The class of every channel [n a]; -1 where a picture is not finite."
         device = self.mean.device
         logits = torch.cat([self(pair_features(x.to(device), y.to(device))).cpu() for x, y in zip(a.split(batch), b.split(batch))])
-        return torch.stack([part.argmax(1) for part in logits.split(self.counts, 1)], 1)
+        found = torch.stack([part.argmax(1) for part in logits.split(self.counts, 1)], 1)
+        return torch.where(logits.isfinite().all(1, keepdim=True), found, -1)
 
 # %% ../../nbs/51_metrics.ipynb #0a605f60
 def train_inverse(

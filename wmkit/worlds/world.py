@@ -10,14 +10,13 @@ import torch
 from fastcore.basics import patch
 from ..noise import add_noise
 from ..objectives.sampler import sample
+from ..objectives.shortcut import NoiseSchedule
 
 # %% ../../nbs/50_world.ipynb #281b303a
-def trained_steps(
-    schedule:dict   # of a `NoiseSchedule`, as on a card
-) -> list:
-    "The K whose step sizes are trained with it: 1, 2, 4, ... up to the finest; the finest alone without bootstrap targets."
-    finest = schedule["finest"]
-    return [2**i for i in range(finest.bit_length())] if schedule["bootstrap"] else [finest]
+def trained_steps(dynamics) -> list:
+    "The K that this dynamics may be sampled with, by the schedule on its card; None where no card says."
+    card = getattr(dynamics, "card", None) or {}
+    return NoiseSchedule(**card["schedule"]).trained(card.get("step")) if card.get("schedule") else None
 
 class World:
     "A tokenizer and a dynamics that can be played."
@@ -27,10 +26,10 @@ class World:
         context_noise:float=.1 # noise of the frames that it remembers; within what was trained
     ):
         if tuple(tokenizer.grid) != tuple(dynamics.grid): raise ValueError(f"the tokenizer's grid is {tuple(tokenizer.grid)}, the dynamics was built for {tuple(dynamics.grid)}")
-        card = getattr(dynamics, "card", {})
-        stamp, mine = card.get("tokenizer_hash"), getattr(tokenizer, "card", {}).get("hash")
+        stamp, mine = getattr(dynamics, "card", {}).get("tokenizer_hash"), getattr(tokenizer, "card", {}).get("hash")
         if stamp and mine and stamp != mine: raise ValueError(f"this dynamics was trained on latents of tokenizer {stamp}, this tokenizer is {mine}: load the one named on its card")
-        if card.get("schedule") and steps not in (known := trained_steps(card["schedule"])): raise ValueError(f"steps = {steps}; this dynamics was trained for K = {', '.join(map(str, known))}")
+        known = trained_steps(dynamics)
+        if known and steps not in known: raise ValueError(f"steps = {steps}; this dynamics was trained for K = {', '.join(map(str, known))}")
         self.tokenizer, self.dynamics, self.steps, self.context_noise = tokenizer.eval(), dynamics.eval(), steps, context_noise
         self.space = dynamics.actions.space
 
