@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['ratio_verdict', 'finest_errors', 'draw_denoise', 'check_loss_by_noise', 'check_skill_copy', 'draw_horizon',
            'check_horizon', 'draw_ratios', 'judge_ratio', 'check_sharpness', 'check_motion', 'check_collapse_events',
-           'check_exposure_gap', 'check_sweep', 'draw_sweep', 'check_noop_stability', 'check_kid', 'judge_drift']
+           'aged', 'check_exposure_gap', 'check_sweep', 'draw_sweep', 'check_noop_stability', 'check_kid',
+           'judge_drift']
 
-# %% ../../nbs/65_drift.ipynb #2dc5022c
+# %% ../../nbs/65_drift.ipynb #ff896df4
 import math
-from .actions import effect_verdict, sigmas
-from ..findings import Finding, Report, check, examine, ok_if, small_figure, worst
+from .actions import effect_verdict, judge_measure, sigmas
+from ..findings import Finding, Report, check, ok_if, small_figure, worst
 
 # %% ../../nbs/65_drift.ipynb #30bd7196
 def ratio_verdict(value, low, high, interval=None) -> str:
@@ -59,31 +60,30 @@ def check_loss_by_noise(
     if most >= 1: message += " It denoises and does not predict." if cleans else " It has learnt neither to denoise nor to predict." if min(r for _, r in levels) > .95 else " It hardly predicts."
     return Finding("loss_by_noise", verdict, value, "< 1 x copy, and < 1 x Wiener from noise .5 on", message, unit="x copy", n=len(errors), evidence=draw_denoise(errors, wiener, copy))
 
-# %% ../../nbs/65_drift.ipynb #4e1e50da
+# %% ../../nbs/65_drift.ipynb #bf6f2dab
 @check(31, "evaluation", "a model that does not beat copying the last frame", "trivial predictor",
        causes=["the model denoises but does not predict: the target frame was rarely at pure noise in training (see loss_by_noise)", "the target is the input frame (off by one)", "not trained long enough"],
        remedy="Look at the loss at pure noise; give more training frames pure noise.")
 def check_skill_copy(
     skill,     # 1 - MSE/MSE of the raw last frame, at one horizon
     interval,  # its 95 % interval
-    n=None,    # independent episodes
-    curves=None # {name: PSNR by horizon}, for the picture
+    n=None     # independent episodes
 ):
     "Skill must be above 0; `notyet` while its interval holds 0, `fail` four standard errors below it, `warn` by less."
     verdict = effect_verdict(skill, interval, 0.)
     message = f"The prediction's error is {1 - skill:.0%} of the copy's." if math.isfinite(skill) else "The skill could not be measured."
     if verdict == "skip": verdict, message = "fail" if skill < -1 else "skip", message + " One episode gives no interval."
-    return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n, evidence=draw_horizon(curves) if curves else None)
+    return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n)
 
+# %% ../../nbs/65_drift.ipynb #4c850799
 def draw_horizon(curves):
     "PSNR by horizon of the dream, and of whatever it is held against."
     figure, axes = small_figure(3.8, 2.3)
-    for name, curve in curves.items(): axes.plot(range(1, len(curve) + 1), curve, "-" if name == "true" else "--", marker="." if name == "true" else None, label=name)
+    for name, curve in curves.items(): axes.plot(range(1, len(curve) + 1), curve, "-" if name in ("true", "own") else "--", marker="." if name in ("true", "own") else None, label=name)
     axes.set(xlabel="frames ahead", ylabel="PSNR, dB")
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-# %% ../../nbs/65_drift.ipynb #259bdef2
 @check(34, "evaluation", "a world that is right for a few frames and then carried away by its own errors", "trivial predictor",
        causes=["it was trained on clean pasts and dreams on its own, slightly wrong ones (see exposure_gap and sweep)", "trained too short", "its past is too short to hold the scene", "the sampler is wrong (see gaussian_sampler)"],
        remedy="Train with noise on the past and sample with the same (sweep tells which); train on longer clips; look at sharpness, motion and collapse for the way in which it goes.")
@@ -109,13 +109,14 @@ def check_horizon(
         message += f" By {perceptual['network']} it looks nearer than the copy for {nearer} of {len(perceptual['true'])} frames."
     return Finding("horizon", verdict, value, f"{len(true)} frames (all)", message, unit="frames above the copy", n=len(true), evidence=draw_horizon(psnr))
 
-# %% ../../nbs/65_drift.ipynb #1247326c
+# %% ../../nbs/65_drift.ipynb #9675c4a8
 def draw_ratios(rows, low, high):
     "{name: ratio by horizon}, with the limits."
     figure, axes = small_figure(3.6, 2.1)
     for name, values in rows.items(): axes.plot(range(1, len(values) + 1), values, ".-", ms=3, label=name)
     for limit in (low, 1, high): axes.axhline(limit, ls=":", lw=.8, color="#888" if limit == 1 else "#b3261e")
     axes.set(xlabel="frames ahead", ylabel="dream / real", yscale="log")
+    axes.set_yticks([low, 1, high], [f"{v:g}" for v in (low, 1, high)]); axes.set_yticks([], minor=True)
     axes.legend(fontsize=6, frameon=False)
     return figure
 
@@ -123,7 +124,7 @@ def judge_ratio(name, values, low, high, words):
     "A finding on a ratio to real frames by horizon: its first value and what is left of that at the last frame, both between the limits."
     start, end = values[0], values[-1]/values[0] if values[0] else 1. if values[-1] == 0 else math.nan
     verdict = worst([ratio_verdict(start, low, high), ratio_verdict(end, low, high)])
-    message = f"{words[0]} is {start:.2f} times the real one at the first frame and {values[-1]:.2f} times at frame {len(values)}: {end:.2f} times its own beginning."
+    message = f"{words[0]} is {start:.2g} times the real one at the first frame and {values[-1]:.2g} times at frame {len(values)}: {end:.2g} times its own beginning."
     if verdict != "ok": message += f" {words[1] if min(start, end) < low else words[2]}"
     value = math.nan if not (math.isfinite(start) and math.isfinite(end)) else min((start, end), key=lambda v: -abs(math.log(max(v, 1e-9))))
     return Finding(name, verdict, value, f"{low:g} to {high:g}", message, unit="x", n=len(values), evidence=draw_ratios({name: values}, low, high) if math.isfinite(value) else None)
@@ -149,7 +150,7 @@ def check_motion(
     if not all(math.isfinite(r) and r > 0 for r in moves["real"]): return Finding("motion", "skip", None, "real frames", "Not judged: the real frames do not move.")
     return judge_ratio("motion", [d/r for d, r in zip(moves["dream"], moves["real"])], .5, 2., ("Motion", "The dream freezes.", "The dream boils: more changes than in real play."))
 
-# %% ../../nbs/65_drift.ipynb #70a22477
+# %% ../../nbs/65_drift.ipynb #cfff678a
 @check(35, "evaluation", "some rollouts that turn grey, dark, still or to garbage while the mean looks well", "ground truth",
        causes=["an absorbing state: one latent channel leaves the range of the data and stays there", "looking straight up or down, walls at arm's length: pasts that the training hardly had", "no noise on the past in training", "live weights instead of averaged ones"],
        remedy="Look at the films of the rollouts that are counted; clamp nothing, train with noise on the past and sample with the same; use the averaged weights.")
@@ -158,37 +159,47 @@ def check_collapse_events(
     floor=.05  # share beyond that of real frames that is worth a word
 ):
     "Share of rollouts with an event, at most `floor` above that of real frames: above it `warn`, by four standard errors `fail`; `skip` where the detector cries at a third of the real clips."
-    share, real = events["share"], events["real"]["share"]
+    share, real = events["share"], events["real"].get("share", math.nan)
     kinds = {k: events[k] for k in ("frozen", "out_of_range", "dark") if math.isfinite(events.get(k, math.nan))}
-    if not real <= .33: return Finding("collapse_events", "skip", share, "real frames", f"Not judged: the detector finds events in {real:.0%} of real clips." if math.isfinite(real) else "Not judged: the real clips could not be measured.", n=events["rollouts"])
+    if not real <= .33: return Finding("collapse_events", "skip", share, "real frames", f"Not judged: the detector finds events in {real:.0%} of real clips." if math.isfinite(real) else "Not judged: the real clips are too short, or could not be measured.", n=events["rollouts"])
     verdict = "fail" if not math.isfinite(share) else "ok" if share <= real + floor else "fail" if sigmas(share, events["interval"], real + floor) >= 4 else "warn"
     message = f"{share:.0%} of {events['rollouts']} rollouts have an event, {real:.0%} of the real clips." if math.isfinite(share) else "The rollouts could not be measured."
     if verdict != "ok" and kinds: message += " " + "; ".join(f"{k.replace('_', ' ')} {v:.0%} (real {events['real'].get(k, 0):.0%})" for k, v in kinds.items()) + "."
     figure, axes = small_figure(3.2, 1.6)
     for i, (name, v) in enumerate(kinds.items()): axes.barh([i + .2, i - .2], [v, events["real"].get(name, 0)], .38, color=["#3366aa", "#aaa"])
-    axes.set(yticks=range(len(kinds)), yticklabels=[k.replace("_", " ") for k in kinds], xlabel="share of rollouts (grey: real)")
+    axes.set(yticks=range(len(kinds)), yticklabels=[k.replace("_", " ") for k in kinds], xlabel="share of rollouts (grey: real)", xlim=(0, 1))
     return Finding("collapse_events", verdict, share, f"<= {real + floor:.2f} (real {real:.2f})", message, unit="of rollouts", interval=events["interval"] if verdict != "ok" or all(map(math.isfinite, events["interval"])) else None, n=events["rollouts"], evidence=figure)
 
-# %% ../../nbs/65_drift.ipynb #36a8d95f
+# %% ../../nbs/65_drift.ipynb #e6b0e59e
+def aged(psnr, horizon) -> float:
+    "Which share of the way from the copy of the frame before to a real frame of another moment a copy has gone after `horizon` frames; NaN where it cannot be said."
+    copy, other = psnr.get("copy", ()), psnr.get("other", ())
+    if min(len(copy), len(other)) < horizon or not copy[0] > other[horizon - 1]: return math.nan
+    return (copy[0] - copy[horizon - 1])/(copy[0] - other[horizon - 1])
+
 @check(36, "evaluation", "a world that is right after a real past and wrong after its own", "counterfactual",
        causes=["it never saw a spoilt past in training: no context noise, no own frames", "context noise at sampling below what its own errors are (see sweep)", "clips in training are shorter than the dream"],
        remedy="Train with noise on the past and tell the model the level; sample with the context noise that sweep names; train on longer clips.")
 def check_exposure_gap(
-    exposure,  # dict(forced, own: PSNR by horizon after the true and after its own past; gap; interval: of the last gap; recovery)
-    floor=1.   # dB that may be lost at the last horizon
+    exposure,   # dict(forced, own: PSNR by horizon after the true and after its own past; gap; interval: of the last gap; recovery: of a spoilt past's error, a factor a frame)
+    psnr=None,  # dict(copy, other): by horizon
+    slack=.25   # share of the way to a foreign frame beyond the copy's
 ):
-    "At most `floor` dB lost at the last horizon, and errors that shrink (recovery below 1). Above: `warn`; `fail` where the loss is four standard errors above the floor, or errors grow by half."
-    gap, interval, recovery = exposure["gap"], exposure["interval"], exposure["recovery"]
+    "The share of what can be lost that its own past costs, at most the copy's and a quarter: beyond it `warn`, by four standard errors `fail`. Errors that do not shrink (recovery >= 1) `warn`."
+    gap, interval, recovery, h = exposure["gap"], exposure["interval"], exposure["recovery"], len(exposure["gap"])
     if not all(map(math.isfinite, exposure["forced"])): return Finding("exposure_gap", "skip", None, "true past", "Not judged: the prediction after the true past could not be measured.")
-    value = gap[-1]
-    verdict = "fail" if not math.isfinite(value) else "ok" if value <= floor else "fail" if sigmas(value, interval, floor) >= 4 else "warn"
-    if math.isfinite(recovery): verdict = worst([verdict, ok_if(recovery < 1, "warn" if recovery < 1.5 else "fail")])
-    message = f"After its own past the prediction is {value:.2f} dB worse than after the true one at frame {len(gap)} ({gap[0]:.2f} at frame 1)."
-    message += f" A spoilt past's error is {recovery:.2f} times as large a frame later: it {'heals' if recovery < 1 else 'grows'}." if math.isfinite(recovery) else " Recovery was not measured."
-    return Finding("exposure_gap", verdict, value, f"<= {floor:g} dB, recovery < 1", message, unit="dB", interval=interval if all(map(math.isfinite, interval)) else None, n=len(gap),
-                   evidence=draw_horizon(dict(forced=exposure["forced"], true=exposure["own"])))
+    share, value = aged(psnr or {}, h), gap[-1]
+    room = exposure["forced"][-1] - psnr["other"][h - 1] if math.isfinite(share) else math.nan
+    limit = (share + slack)*max(room, 0.)
+    verdict = "fail" if not math.isfinite(value) else "skip" if not math.isfinite(limit) else "ok" if value <= limit else "fail" if sigmas(value, interval, limit) >= 4 else "warn"
+    if math.isfinite(recovery): verdict = worst([verdict, ok_if(recovery < 1, "warn")])
+    message = f"At frame {h} the prediction is {value:.2f} dB worse after its own past than after the true one."
+    if math.isfinite(limit) and room > 0: message += f" That is {value/room:.0%} of what can be lost; a copy that old has lost {share:.0%}."
+    message += f" The error of a spoilt past {'shrinks' if recovery < 1 else 'grows'}: {recovery:.2f} times a frame." if math.isfinite(recovery) else " Recovery was not measured."
+    return Finding("exposure_gap", verdict, value, f"<= {limit:.2g} dB, recovery < 1" if math.isfinite(limit) else "recovery < 1", message, unit="dB", interval=interval if all(map(math.isfinite, interval)) else None, n=h,
+                   evidence=draw_horizon({k: exposure[k] for k in ("forced", "own")} | {k: v[:h] for k, v in (psnr or {}).items() if k in ("copy", "other")}))
 
-# %% ../../nbs/65_drift.ipynb #7e3a6a92
+# %% ../../nbs/65_drift.ipynb #501651b2
 @check(37, "evaluation", "a context noise or a number of steps that costs quality for nothing", "counterfactual",
        causes=["context noise at sampling differs from the training's", "a number of steps that was not trained", "defaults that were never measured"],
        remedy="Give the world the value that is named, on its card (`context_noise`, `steps`), and evaluate again.")
@@ -209,7 +220,7 @@ def check_sweep(
     verdict = worst([ok_if(lost <= near, "warn" if lost <= 1 else "fail"), ok_if(gained <= near, "warn" if fewer or gained <= 1 else "fail")])
     said = []
     if lost > near: said.append(f"context noise {levels[level]:g} instead of {levels[i]:g} is {lost:.2f} dB better" + (", and it is the edge of the sweep: try beyond" if level in (0, len(levels) - 1) and levels[level] > 0 else ""))
-    if gained > near: said.append(f"{steps[count]} steps instead of {steps[j]} are {gained:.2f} dB better" + (", which may be blur: look at sharpness first; if it is not, the sampler or its training is wrong (gaussian_sampler)" if fewer else ""))
+    if gained > near: said.append(f"{steps[count]} step{'s'[:steps[count] - 1]} instead of {steps[j]} {'is' if steps[count] == 1 else 'are'} {gained:.2f} dB better" + (", which may be blur: look at sharpness first; if it is not, the sampler or its training is wrong (gaussian_sampler)" if fewer else ""))
     message = (f"{'; '.join(said)}." if said else f"Context noise {levels[i]:g} with {steps[j]} steps is within {max(lost, gained):.2f} dB of the best of {len(levels)} x {len(steps)}.")
     return Finding("sweep", verdict, max(lost, gained), f"<= {near:g} dB below the best", message[0].upper() + message[1:], unit="dB", n=len(levels)*len(steps), evidence=draw_sweep(sweep))
 
@@ -220,21 +231,22 @@ def draw_sweep(sweep):
     used = sweep["used"]
     if used["context_noise"] in sweep["context_noise"] and used["steps"] in sweep["steps"]:
         axes.plot(used["context_noise"], sweep["psnr"][sweep["context_noise"].index(used["context_noise"])][sweep["steps"].index(used["steps"])], "o", ms=10, mfc="none", color="#1e6e3a")
-    axes.set(xlabel="context noise", ylabel="PSNR, dB")
+    axes.set(xlabel="context noise", ylabel="PSNR, dB", xticks=sweep["context_noise"])
+    axes.tick_params("x", rotation=60)
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-# %% ../../nbs/65_drift.ipynb #ce8d01d9
+# %% ../../nbs/65_drift.ipynb #5df572dc
 @check(38, "evaluation", "a picture that shimmers, crawls or wanders while nothing is done", "ground truth",
        causes=["every frame is sampled anew without regard to the last: context noise too high", "the world has learnt that it always moves: hardly any rest in the data (see action_statistics)", "below: it freezes where real play still has motion of its own"],
        remedy="Look at a dream without input; lower the context noise (sweep); record or keep stretches of rest.")
 def check_noop_stability(
-    noop,     # dict(ratio, dream, real, n): mean squared change from frame to frame; n real clips without input
+    noop,     # dict(dream, real, ratio, n): mean squared change from frame to frame, and how many real clips without input there were
     least=8   # of them
 ):
     "Motion without input over that of real play without input, between .5 and 2."
-    if not (noop["n"] >= least and math.isfinite(noop["real"]) and noop["real"] > 0):
-        return Finding("noop_stability", "skip", None, "real play without input", f"Not judged: {noop['n']} real clips without input" + (" and none of them moves at all." if noop["real"] == 0 else f" (at least {least} that can be measured are needed)."), n=noop["n"])
+    known = noop["n"] >= least and math.isfinite(noop["real"]) and (math.isfinite(noop["ratio"]) or not math.isfinite(noop["dream"]))
+    if not known: return Finding("noop_stability", "skip", None, "real play without input", f"Not judged: {noop['n']} real clips without input; at least {least} that can be measured are needed.", n=noop["n"])
     ratio = noop["ratio"]
     verdict = ratio_verdict(ratio, .5, 2., noop.get("interval"))
     message = f"Without input the dream changes {ratio:.2g} times as much as real play does." + ("" if verdict == "ok" else " It is too still." if ratio < 1 else " It shimmers.") if math.isfinite(ratio) else "The dream without input is not finite."
@@ -259,15 +271,16 @@ def check_kid(
     value, floor = pairs.get("frames") or pairs["motion"]
     return Finding("kid", ok_if(not far, "warn"), value, f"{floor:.2g} (real against real)", message)
 
-# %% ../../nbs/65_drift.ipynb #833bf460
+# %% ../../nbs/65_drift.ipynb #bc638582
 def judge_drift(
     result:dict  # of `wmkit.worlds.evaluate`, or result.json of a run
 ) -> list:
     "Findings `loss_by_noise`, `skill_copy`, `horizon`, `sharpness`, `motion`, `collapse_events`, `exposure_gap`, `sweep`, `noop_stability` and `kid`."
-    psnr, skill = result.get("psnr"), result.get("skill_copy")
-    def judged(name, check, key): return examine(name, lambda: check(result[key]), **{key: result.get(key)})
-    return [*judged("loss_by_noise", check_loss_by_noise, "denoise"),
-            *examine("skill_copy", lambda: check_skill_copy(skill, result["skill_copy_interval"], result["episodes"], psnr), skill=skill),
-            *examine("horizon", lambda: check_horizon(psnr, result.get("perceptual")), psnr=psnr),
-            *judged("sharpness", check_sharpness, "sharpness"), *judged("motion", check_motion, "motion"), *judged("collapse_events", check_collapse_events, "collapse"),
-            *judged("exposure_gap", check_exposure_gap, "exposure"), *judged("sweep", check_sweep, "sweep"), *judged("noop_stability", check_noop_stability, "noop"), *judged("kid", check_kid, "kid")]
+    psnr = result.get("psnr")
+    def judged(name, key, check): return judge_measure(result, name, key, check)
+    return [*judged("loss_by_noise", "denoise", check_loss_by_noise),
+            *judged("skill_copy", "skill_copy", lambda skill: check_skill_copy(skill, result["skill_copy_interval"], result["episodes"])),
+            *judged("horizon", "psnr", lambda psnr: check_horizon(psnr, result.get("perceptual"))),
+            *judged("sharpness", "sharpness", check_sharpness), *judged("motion", "motion", check_motion), *judged("collapse_events", "collapse", check_collapse_events),
+            *judged("exposure_gap", "exposure", lambda exposure: check_exposure_gap(exposure, psnr)),
+            *judged("sweep", "sweep", check_sweep), *judged("noop_stability", "noop", check_noop_stability), *judged("kid", "kid", check_kid)]
