@@ -378,21 +378,27 @@ class ConditioningWatch:
 
     def report(self) -> Report: return Report([check_conditioning_gradient(self.rows)], "conditioning")
 
-# %% ../../nbs/64_actions.ipynb #5c6eb4bb
-def judge_measure(result, name, key, judge) -> list:
-    "The findings of `judge(result[key])`, or `skip` with the reason: `evaluate` keeps under `missing` why it could not take a measure."
+# %% ../../nbs/64_actions.ipynb #59c78fda
+def judge_measure(
+    result,   # of `wmkit.worlds.evaluate`
+    name,     # of the check
+    key,      # of the measure
+    judge,    # (result[key]) -> Finding
+    always=False
+) -> list:
+    "The findings of `judge`; `skip` with the reason where the measure could not be taken (`evaluate` keeps it under `missing`); none where it was not asked for, unless `always`."
     if result.get(key) is not None: return examine(name, lambda: judge(result[key]))
-    why = result.get("missing", {}).get(key)
-    return [skipped(name, f"{key.replace('_', ' ')} could not be taken ({why})" if why else f"no {key.replace('_', ' ')} given")]
+    if why := result.get("missing", {}).get(key): return [skipped(name, f"{key} could not be taken ({why})")]
+    return [skipped(name, f"no {key} given")] if always else []
 
 def judge_actions(
     result:dict  # of `wmkit.worlds.evaluate`, or result.json of a run
 ) -> list:
-    "Findings `action_effect`, `action_lag`, `inverse_dynamics`, `yaw_readback` and `counterfactual`."
+    "Findings `action_effect` and `yaw_readback`, and where they were measured `action_lag`, `inverse_dynamics` and `counterfactual`."
     gain, interval = result.get("action_gap"), result.get("action_gap_interval")
     gaps = [(name, g["gap"], g["interval"]) for name, g in result.get("gap_by_action", {}).items()]
-    def judged(name, key, check): return judge_measure(result, name, key, check)
-    return [*judged("action_effect", "action_gap", lambda gain: check_action_effect(gain, interval, result["episodes"], actions=gaps)),
+    def judged(name, key, check, always=False): return judge_measure(result, name, key, check, always)
+    return [*judged("action_effect", "action_gap", lambda gain: check_action_effect(gain, interval, result["episodes"], actions=gaps), True),
             *judged("action_lag", "lags", check_action_lag), *judged("inverse_dynamics", "inverse", check_inverse_dynamics),
-            *judged("yaw_readback", "yaw", lambda yaw: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"])),
+            *judged("yaw_readback", "yaw", lambda yaw: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"]), True),
             *judged("counterfactual", "counterfactual", lambda actions: check_counterfactual(actions, gain, interval))]

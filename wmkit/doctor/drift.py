@@ -271,15 +271,15 @@ def check_kid(
     value, floor = pairs.get("frames") or pairs["motion"]
     return Finding("kid", ok_if(not far, "warn"), value, f"{floor:.2g} (real against real)", message)
 
-# %% ../../nbs/65_drift.ipynb #bc638582
+# %% ../../nbs/65_drift.ipynb #b1e6591f
 def judge_drift(
     result:dict  # of `wmkit.worlds.evaluate`, or result.json of a run
 ) -> list:
-    "Findings `loss_by_noise`, `skill_copy`, `horizon`, `sharpness`, `motion`, `collapse_events`, `exposure_gap`, `sweep`, `noop_stability` and `kid`."
+    "Finding `skill_copy`, and where they were measured `loss_by_noise`, `horizon`, `sharpness`, `motion`, `collapse_events`, `exposure_gap`, `sweep`, `noop_stability` and `kid`."
     psnr = result.get("psnr")
-    def judged(name, key, check): return judge_measure(result, name, key, check)
+    def judged(name, key, check, always=False): return judge_measure(result, name, key, check, always)
     return [*judged("loss_by_noise", "denoise", check_loss_by_noise),
-            *judged("skill_copy", "skill_copy", lambda skill: check_skill_copy(skill, result["skill_copy_interval"], result["episodes"])),
+            *judged("skill_copy", "skill_copy", lambda skill: check_skill_copy(skill, result["skill_copy_interval"], result["episodes"]), True),
             *judged("horizon", "psnr", lambda psnr: check_horizon(psnr, result.get("perceptual"))),
             *judged("sharpness", "sharpness", check_sharpness), *judged("motion", "motion", check_motion), *judged("collapse_events", "collapse", check_collapse_events),
             *judged("exposure_gap", "exposure", lambda exposure: check_exposure_gap(exposure, psnr)),
