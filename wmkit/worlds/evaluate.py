@@ -273,7 +273,7 @@ def measure_lags(world, clips, windows, horizon=4, lags=(-2, -1, 1, 2), seed=0, 
     found = {lag: dream_errors(world, clips, inner, horizon, seed, batch, rows[:, reach + lag:][:, :length]).double().mean(1) for lag in (0, *lags)}
     every, episodes = torch.ones(len(inner)).double(), [e for e, _ in inner]
     def gap(lag): return lambda w: psnr(weighted(found[0], w)) - psnr(weighted(found[lag], w))
-    return {str(lag): dict(gap=gap(lag)(every), interval=list(episode_interval(gap(lag), episodes))) for lag in lags}
+    return {str(lag): dict(gap=gap(lag)(every), interval=list(episode_interval(gap(lag), episodes, 300))) for lag in lags}
 
 # %% ../../nbs/52_evaluate.ipynb #e13dd320
 def _coded_pairs(world, clips, count, length=17):
