@@ -1,11 +1,16 @@
 """What a notebook cannot do to itself: a training that is killed, told to stop, or spread over processes."""
-import os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 import pytest, torch
 from torch import nn
 
-from wmkit.checkpoints import latest, list_checkpoints, model_hash
+from wmkit.checkpoints import latest, list_checkpoints, load_model, model_hash
+from wmkit.data.actions import ActionSpace, Channel
+from wmkit.data.clips import Clip
+from wmkit.dynamics.transformer import TransformerDynamics
+from wmkit.objectives.schedules import Lengths
+from wmkit.objectives.shortcut import NoiseSchedule, ShortcutLoss
 from wmkit.runs import Run
 from wmkit.training.trainer import train
 
@@ -13,10 +18,10 @@ STEPS, ENV = 120, os.environ | dict(OMP_NUM_THREADS="1")
 
 
 class Line(nn.Module):
-    def __init__(self, width=8):
+    def __init__(self, width=8, dropout=.1):
         super().__init__()
-        self.config = dict(width=width)
-        self.layers = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Dropout(.1), nn.Linear(width, 1))
+        self.config = dict(width=width, dropout=dropout)
+        self.layers = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, 1))
 
     def forward(self, x): return self.layers(x)
 
@@ -27,7 +32,7 @@ class Halt:
     def on_step(self, training): training.stop = training.step == self.at
 
 
-def fit(run, pause=0., **kw):
+def fit(run, pause=0., dropout=.1, **kw):
     def draw(generator):
         time.sleep(pause)
         x = torch.randn(16, 3, generator=generator)
@@ -40,7 +45,7 @@ def fit(run, pause=0., **kw):
     def evaluate(model): return dict(size=sum(p.square().sum() for p in model.parameters()))
 
     torch.manual_seed(0)
-    return train(Line(), draw, loss, STEPS, run=run, name="dynamics", evaluate=evaluate, evaluate_every=15, save_every=20, device="cpu",
+    return train(Line(dropout=dropout), draw, loss, STEPS, run=run, name="dynamics", evaluate=evaluate, evaluate_every=15, save_every=20, device="cpu",
                  precision="fp32", best="higher size", **kw)
 
 
@@ -113,6 +118,55 @@ def test_two_processes_learn_one_model(new_run):
     assert process.returncode == 0, output
     reports = [(run.folder/f"rank{r}.txt").read_text().split() for r in (0, 1)]
     assert reports[0] == reports[1] and len(run.metrics()) == STEPS
+    two, one = json.loads((run.folder/"losses.json").read_text()), fit(None, dropout=0., accumulate=2).history
+    torch.testing.assert_close(two, [row["loss"] for row in one], rtol=1e-4, atol=1e-6)  # the same global batch
+
+
+STEPS_DREAM, DOOM = 10, ActionSpace([Channel("forward", "button"), Channel("yaw", "delta", "degrees per frame", -10, 10)])
+
+
+def dream(run, accumulate=1, callbacks=(), **kw):
+    "A transformer with everything that a long training has: clips of two lengths, micro-batches, Muon, the average, a loss that remembers, recomputation."
+    lengths = Lengths(3, 6, share=.4, long_from=8, batch=4, long_batch=2, accumulate=accumulate, long_accumulate=2*accumulate)
+
+    def draw(generator, step):
+        now = lengths.at(step)
+        data = torch.randn(now.batch, now.length, 4, 4, generator=generator)
+        actions = torch.rand(now.batch, now.length, 2, generator=generator).round()
+        return Clip(data, actions, torch.ones(now.batch, now.length, dtype=torch.bool), [])
+
+    torch.manual_seed(0 if run is None else int(os.environ.get("RANK", 0)))  # the first process' weights are everybody's
+    model = TransformerDynamics(DOOM.to_dict(), 4, (2, 2), window=4, width=16, depth=2, heads=2, registers=1, every=2, recompute=True)
+    return train(model, draw, ShortcutLoss(NoiseSchedule(targets="every")), STEPS_DREAM, run=run, name="dynamics", save_every=5, device="cpu", precision="fp32",
+                 lengths=lengths, optimizer="muon", schedule="wsd", ema=.9, lr=1e-2, warmup=4, callbacks=callbacks, **kw)
+
+
+def losses(result): return [row["loss"] for row in result.history]
+
+
+def dream_together(plain, parts, dest):
+    "In each process of the launcher."
+    torch.set_num_threads(1)
+    ddp = dream(None)
+    divided = dream(Run.open(plain), shard=True)
+    torch.testing.assert_close(losses(divided), losses(ddp), rtol=1e-4, atol=1e-6)
+    part = dream(Run.open(parts), shard=True, callbacks=[Halt(5)])
+    assert (part.stopped, part.step) == (True, 6)
+    rest = dream(Run.open(parts), shard=True)
+    assert curve(Run.open(parts)) == curve(Run.open(plain)) and model_hash(rest.model) == model_hash(divided.model)
+    assert type(divided.model) is TransformerDynamics and not any(hasattr(p, "full_tensor") for p in divided.model.parameters())
+    if os.environ["RANK"] == "0": Path(dest).write_text(json.dumps(losses(ddp)))
+
+
+def test_a_divided_model_learns_what_one_process_learns(new_run, tmp_path):
+    from accelerate import notebook_launcher
+    plain, parts, dest = new_run("plain"), new_run("parts"), tmp_path/"losses.json"
+    one = dream(None, accumulate=2)
+    notebook_launcher(dream_together, (plain.folder, parts.folder, dest), num_processes=2)
+    torch.testing.assert_close(json.loads(dest.read_text()), losses(one), rtol=1e-4, atol=1e-6)
+    kept = load_model(latest(plain.checkpoints/"dynamics"), [TransformerDynamics])
+    a, b = (nn.utils.parameters_to_vector(model.parameters()) for model in (kept, one.model))
+    assert (a - b).norm() < .01*b.norm()  # an optimizer's first steps make much of a gradient's last digit
 
 
 def alone(run):
@@ -130,6 +184,8 @@ def together(run):
     assert result.history == whole.history and model_hash(result.model) == model_hash(whole.model)
     assert all(row["loss"] < 100 for row in result.history)
     (run.folder/f"rank{rank}.txt").write_text(model_hash(result.model))
+    steady = fit(None, dropout=0.)
+    if rank == 0: (run.folder/"losses.json").write_text(json.dumps([row["loss"] for row in steady.history]))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EVENTS', 'EXACT', 'OWN', 'COUNTERS', 'Recipe', 'make_ema', 'blocks_of', 'muon_matrices', 'undivided', 'divided',
-           'Optimizers', 'make_optimizer', 'leave_group', 'start_accelerator', 'keep_rng', 'make_generators',
-           'Training', 'wants_step', 'load_whole', 'Result', 'train', 'LivePlot', 'in_kernel', 'draw_curves', 'probe',
-           'steps_for_budget']
+           'Optimizers', 'make_optimizer', 'leave_group', 'forget_accelerator', 'start_accelerator', 'keep_rng',
+           'make_generators', 'Training', 'wants_step', 'load_whole', 'Result', 'train', 'LivePlot', 'in_kernel',
+           'draw_curves', 'probe', 'steps_for_budget']
 
 # %% ../../nbs/81_trainer.ipynb #cd6efaaf
 import atexit, contextlib, copy, gc, inspect, io, math, os, time
@@ -136,16 +136,20 @@ def leave_group():
     gc.collect()  # the wrapper of DDP lies in a cycle and holds the group
     if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
 
+def forget_accelerator() -> bool:
+    "Clear accelerate's global state, a process group excepted; is this the only process?"
+    from accelerate.state import AcceleratorState
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    return alone
+
 def start_accelerator(
     precision="auto",  # auto, bf16 or fp32
     device="auto"      # auto, cpu, cuda or cuda:N; under torchrun each process takes its own
 ):
     "An `Accelerator` for this process; ValueError when it was started in a way that the trainer does not know (DeepSpeed, accelerate's own FSDP)."
     from accelerate import Accelerator, InitProcessGroupKwargs
-    from accelerate.state import AcceleratorState
-    device = get_device(device)
-    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)  # a process group stays
+    device, alone = get_device(device), forget_accelerator()
     if alone and device.type == "cuda" and device.index is not None: torch.cuda.set_device(device)
     amp = "bf16" if get_precision(precision, device) == "bf16" else "no"
     patient = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one evaluates
@@ -263,12 +267,13 @@ def prepare(self:Training):
 
 @patch
 def release(self:Training):
-    "Take accelerate's wrapper off the model again."
+    "Take the wrappers off the model again."
     for module in self.learner.modules(): module._compiled_call_impl = None
     for name in ("forward", "_original_forward", "_is_accelerate_prepared"): self.learner.__dict__.pop(name, None)
     self.model.eval()
     self.optimizer.zero_grad()
     self.wrapped = self.learner = self.accelerator = None
+    forget_accelerator()
 
 # %% ../../nbs/81_trainer.ipynb #4ada101b
 @patch
