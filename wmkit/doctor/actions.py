@@ -44,7 +44,7 @@ def draw_intervals(names, rows, reference, label):
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel=label)
     return figure
 
-# %% ../../nbs/64_actions.ipynb #1e1378aa
+# %% ../../nbs/64_actions.ipynb #bf0f5f2e
 @check(32, "evaluation", "a model that ignores its actions, or for which they are noise", "counterfactual",
        causes=["actions are shifted against the frames (see action_lag and action_lag_scan)", "the action does not enter the model (see action_reach)", "trained too short: action use appears late, after the loss looks flat",
                "the loss is dominated by low noise levels, where the action is not needed"],
@@ -56,11 +56,13 @@ def check_action_effect(
     floor=.5,    # the least gain worth having, dB
     actions=()   # [(name, gain, interval)] by action, for the picture and the message
 ):
-    "True minus shuffled actions: at least `floor` and significant; `notyet` while the interval holds both 0 and the floor."
+    "True minus shuffled actions: at least `floor` and significant; `notyet` while the interval holds both 0 and the floor; `warn` where single actions are four standard errors below it and have no proven effect."
     verdict = effect_verdict(gain, interval, floor)
     message = {"ok": "True actions predict better than shuffled ones.", "warn": "The effect of the true actions is small, or not certain.", "skip": "Not judged: one episode gives no interval.",
                "notyet": "Too early to say: the interval holds both no effect and enough effect.", "fail": "True actions predict no better than shuffled ones."}[verdict]
     if not math.isfinite(gain): message = "The effect could not be measured."
+    ignored = [name for name, g, found in actions if not found[0] > 0 and sigmas(g, found, floor) <= -4]
+    if ignored and verdict == "ok": verdict, message = "warn", f"True actions predict better than shuffled ones, but not these: {', '.join(ignored)}."
     measured = [row for row in actions if math.isfinite(row[1])]
     deaf, unknown = [name for name, g, (low, high) in measured if not low > 0], [row[0] for row in actions if row not in measured]
     if deaf: message += f" No proven effect of: {', '.join(deaf)}."
@@ -69,7 +71,7 @@ def check_action_effect(
     evidence = draw_intervals([r[0] for r in rows], [r[1:] for r in rows], floor, "true minus shuffled, dB") if math.isfinite(gain) else None
     return Finding("action_effect", verdict, gain, f">= {floor:g} dB and significant", message, unit="dB", interval=interval, n=n, evidence=evidence)
 
-# %% ../../nbs/64_actions.ipynb #1c5945e5
+# %% ../../nbs/64_actions.ipynb #9b89d2fc
 @check(32, "evaluation", "a world that obeys the action of another frame: rows off by one between training and use", "counterfactual",
        causes=["the rows were shifted twice, or not at all: on disk row t is the action taken at frame t, in a clip it is the one that led to frame t", "the checkpoint was trained on a store that was written with the other convention",
                "a cache or a player passes the action one frame late"],
@@ -86,7 +88,7 @@ def check_action_lag(
     gain, interval = -finite[best][0], finite[best][1]
     said = "; ".join(f"{k:+d}: {finite[k][0]:+.2f} dB" for k in sorted(finite))
     if max(abs(v[0]) for v in finite.values()) < floor: return Finding("action_lag", "skip", None, "lag 0", f"Not judged: other rows make no difference, so the world does not hear its actions (see action_effect). True minus others: {said}.")
-    sure = sigmas(gain, [-v for v in interval[::-1]]) >= 4 if interval else gain >= 5*floor
+    sure = sigmas(gain, [-v for v in interval[::-1]]) >= 4 if interval and all(map(math.isfinite, interval)) else gain >= 5*floor
     verdict = "ok" if gain < floor else "fail" if sure else "warn"
     side = "late" if best > 0 else "early"
     message = f"True actions predict best of {len(finite) + 1} lags." if gain <= 0 else f"Actions of {best:+d} rows predict as well as the true ones (+{gain:.2f} dB): too near to tell." if verdict == "ok" else \
@@ -122,7 +124,7 @@ def draw_readback(channels):
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-# %% ../../nbs/64_actions.ipynb #564c518f
+# %% ../../nbs/64_actions.ipynb #33d7a376
 @check(33, "evaluation", "dreams that look right and do something else than was commanded", "ground truth",
        causes=["the model follows the momentum of its context, not the action (see action_effect)", "the channel is too rare in the data (see action_statistics)", "the sign or the unit of the channel differs between recording and play"],
        remedy="Look at a dream of each channel that is named; balance the data or train on; hide nothing behind the mean.")
@@ -132,7 +134,8 @@ def check_inverse_dynamics(
     "The command must be read at half of the reader's own ceiling above chance, in every channel that it can read; the value is the worst channel's score."
     seen = {c: row for c, row in channels.items() if row["real"] - row["chance"] >= READABLE}
     can = {c: row for c, row in seen.items() if math.isfinite(row["commanded"])}
-    blind, few = [c for c in channels if c not in seen], [c for c in seen if c not in can]
+    few = [c for c, row in channels.items() if math.isfinite(row["real"]) and not math.isfinite(row["chance"]) or c in seen and c not in can]
+    blind = [c for c in channels if c not in seen and c not in few]
     left = (f" Not readable on real frames: {', '.join(blind)}." if blind else "") + (f" Too few dreams to judge: {', '.join(few)}." if few else "")
     if not can: return Finding("inverse_dynamics", "skip", None, "real frames", "Not judged." + left, evidence=draw_readback(channels) if channels else None)
     verdicts = {c: readback_verdict(row) for c, row in can.items()}

@@ -13,12 +13,12 @@ import math
 from .actions import effect_verdict, judge_measure, sigmas
 from ..findings import Finding, Report, check, ok_if, small_figure, worst
 
-# %% ../../nbs/65_drift.ipynb #30bd7196
+# %% ../../nbs/65_drift.ipynb #d5daa611
 def ratio_verdict(value, low, high, interval=None) -> str:
     "`ok` between the limits `low` < 1 < `high`; outside `warn`, or `fail` when four standard errors (without an interval: the square of the limit) lie outside too; NaN fails."
     if not math.isfinite(value): return "fail"
     if low <= value <= high: return "ok"
-    if interval is None: return ok_if(low**2 <= value <= high**2, "fail").replace("ok", "warn")
+    if interval is None or not all(map(math.isfinite, interval)): return ok_if(low**2 <= value <= high**2, "fail").replace("ok", "warn")
     return "fail" if abs(sigmas(value, interval, low if value < low else high)) >= 4 else "warn"
 
 # %% ../../nbs/65_drift.ipynb #685cd20d
@@ -60,7 +60,7 @@ def check_loss_by_noise(
     if most >= 1: message += " It denoises and does not predict." if cleans else " It has learnt neither to denoise nor to predict." if min(r for _, r in levels) > .95 else " It hardly predicts."
     return Finding("loss_by_noise", verdict, value, "< 1 x copy, and < 1 x Wiener from noise .5 on", message, unit="x copy", n=len(errors), evidence=draw_denoise(errors, wiener, copy))
 
-# %% ../../nbs/65_drift.ipynb #bf6f2dab
+# %% ../../nbs/65_drift.ipynb #e530fb83
 @check(31, "evaluation", "a model that does not beat copying the last frame", "trivial predictor",
        causes=["the model denoises but does not predict: the target frame was rarely at pure noise in training (see loss_by_noise)", "the target is the input frame (off by one)", "not trained long enough"],
        remedy="Look at the loss at pure noise; give more training frames pure noise.")
@@ -69,8 +69,8 @@ def check_skill_copy(
     interval,  # its 95 % interval
     n=None     # independent episodes
 ):
-    "Skill must be above 0; `notyet` while its interval holds 0, `fail` four standard errors below it, `warn` by less."
-    verdict = effect_verdict(skill, interval, 0.)
+    "Skill must be above 0, by a hundredth at least; `notyet` while its interval holds both, `fail` four standard errors below, `warn` by less."
+    verdict = effect_verdict(skill, interval, .01)
     message = f"The prediction's error is {1 - skill:.0%} of the copy's." if math.isfinite(skill) else "The skill could not be measured."
     if verdict == "skip": verdict, message = "fail" if skill < -1 else "skip", message + " One episode gives no interval."
     return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n)
@@ -170,7 +170,7 @@ def check_collapse_events(
     axes.set(yticks=range(len(kinds)), yticklabels=[k.replace("_", " ") for k in kinds], xlabel="share of rollouts (grey: real)", xlim=(0, 1))
     return Finding("collapse_events", verdict, share, f"<= {real + floor:.2f} (real {real:.2f})", message, unit="of rollouts", interval=events["interval"] if verdict != "ok" or all(map(math.isfinite, events["interval"])) else None, n=events["rollouts"], evidence=figure)
 
-# %% ../../nbs/65_drift.ipynb #e6b0e59e
+# %% ../../nbs/65_drift.ipynb #8b4b0e05
 def aged(psnr, horizon) -> float:
     "Which share of the way from the copy of the frame before to a real frame of another moment a copy has gone after `horizon` frames; NaN where it cannot be said."
     copy, other = psnr.get("copy", ()), psnr.get("other", ())
@@ -185,18 +185,18 @@ def check_exposure_gap(
     psnr=None,  # dict(copy, other): by horizon
     slack=.25   # share of the way to a foreign frame beyond the copy's
 ):
-    "The share of what can be lost that its own past costs, at most the copy's and a quarter: beyond it `warn`, by four standard errors `fail`. Errors that do not shrink (recovery >= 1) `warn`."
+    "The share of what can be lost that its own past costs, at most the copy's and a quarter: beyond it `warn`, by four standard errors `fail`. Errors that grow (recovery above 1.05) `warn`."
     gap, interval, recovery, h = exposure["gap"], exposure["interval"], exposure["recovery"], len(exposure["gap"])
     if not all(map(math.isfinite, exposure["forced"])): return Finding("exposure_gap", "skip", None, "true past", "Not judged: the prediction after the true past could not be measured.")
     share, value = aged(psnr or {}, h), gap[-1]
     room = exposure["forced"][-1] - psnr["other"][h - 1] if math.isfinite(share) else math.nan
     limit = (share + slack)*max(room, 0.)
     verdict = "fail" if not math.isfinite(value) else "skip" if not math.isfinite(limit) else "ok" if value <= limit else "fail" if sigmas(value, interval, limit) >= 4 else "warn"
-    if math.isfinite(recovery): verdict = worst([verdict, ok_if(recovery < 1, "warn")])
+    if math.isfinite(recovery): verdict = worst([verdict, ok_if(recovery <= 1.05, "warn")])
     message = f"At frame {h} the prediction is {value:.2f} dB worse after its own past than after the true one."
     if math.isfinite(limit) and room > 0: message += f" That is {value/room:.0%} of what can be lost; a copy that old has lost {share:.0%}."
-    message += f" The error of a spoilt past {'shrinks' if recovery < 1 else 'grows'}: {recovery:.2f} times a frame." if math.isfinite(recovery) else " Recovery was not measured."
-    return Finding("exposure_gap", verdict, value, f"<= {limit:.2g} dB, recovery < 1" if math.isfinite(limit) else "recovery < 1", message, unit="dB", interval=interval if all(map(math.isfinite, interval)) else None, n=h,
+    message += f" The error of a spoilt past {'shrinks' if recovery < .95 else 'stays' if recovery <= 1.05 else 'grows'}: {recovery:.2f} times a frame." if math.isfinite(recovery) else " Recovery was not measured."
+    return Finding("exposure_gap", verdict, value, f"<= {limit:.2g} dB, recovery <= 1.05" if math.isfinite(limit) else "recovery <= 1.05", message, unit="dB", interval=interval if all(map(math.isfinite, interval)) else None, n=h,
                    evidence=draw_horizon({k: exposure[k] for k in ("forced", "own")} | {k: v[:h] for k, v in (psnr or {}).items() if k in ("copy", "other")}))
 
 # %% ../../nbs/65_drift.ipynb #501651b2
