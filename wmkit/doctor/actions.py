@@ -16,7 +16,7 @@ from torch import nn
 from .attention import fresh_copy
 from ..findings import Finding, Report, check, examine, ok_if, skipped, small_figure, worst
 
-# %% ../../nbs/64_actions.ipynb #ad0f1299
+# %% ../../nbs/64_actions.ipynb #d68b3add
 def sigmas(value, interval, limit=0.) -> float:
     "By how many standard errors `value` lies above `limit`; `interval` is its 95 % interval. NaN where one is not finite."
     low, high = interval
@@ -26,10 +26,10 @@ def sigmas(value, interval, limit=0.) -> float:
 
 def effect_verdict(value, interval, floor) -> str:
     """How an effect that should be there stands to the `floor` that makes it worth having: `ok` above the floor and significant; `warn` where it is real but perhaps too small;
-    `notyet` while the interval holds both 0 and the floor; below the floor by four standard errors, or NaN: `fail` (by less: `warn`); `skip` without an interval (fewer than two episodes)."""
+    `notyet` while the interval holds both 0 and the floor; below the floor by four standard errors, or NaN: `fail` (by less: `warn`); without an interval (fewer than two episodes) `warn` below the floor, else `skip`."""
     low, high = interval
     if not math.isfinite(value): return "fail"
-    if not (math.isfinite(low) and math.isfinite(high)): return "skip"
+    if not (math.isfinite(low) and math.isfinite(high)): return ok_if(value >= floor, "warn").replace("ok", "skip")
     if low > 0 and value >= floor: return "ok"
     if high >= floor: return "warn" if low > 0 else "notyet"
     return "fail" if sigmas(value, interval, floor) <= -4 else "warn"
@@ -44,7 +44,7 @@ def draw_intervals(names, rows, reference, label):
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel=label)
     return figure
 
-# %% ../../nbs/64_actions.ipynb #bf0f5f2e
+# %% ../../nbs/64_actions.ipynb #c4111f97
 @check(32, "evaluation", "a model that ignores its actions, or for which they are noise", "counterfactual",
        causes=["actions are shifted against the frames (see action_lag and action_lag_scan)", "the action does not enter the model (see action_reach)", "trained too short: action use appears late, after the loss looks flat",
                "the loss is dominated by low noise levels, where the action is not needed"],
@@ -58,7 +58,7 @@ def check_action_effect(
 ):
     "True minus shuffled actions: at least `floor` and significant; `notyet` while the interval holds both 0 and the floor; `warn` where single actions are four standard errors below it and have no proven effect."
     verdict = effect_verdict(gain, interval, floor)
-    message = {"ok": "True actions predict better than shuffled ones.", "warn": "The effect of the true actions is small, or not certain.", "skip": "Not judged: one episode gives no interval.",
+    message = {"ok": "True actions predict better than shuffled ones.", "warn": "The effect of the true actions is small, or not certain.", "skip": "Large enough, but one episode gives no interval, so it is not proven.",
                "notyet": "Too early to say: the interval holds both no effect and enough effect.", "fail": "True actions predict no better than shuffled ones."}[verdict]
     if not math.isfinite(gain): message = "The effect could not be measured."
     ignored = [name for name, g, found in actions if not found[0] > 0 and sigmas(g, found, floor) <= -4]
