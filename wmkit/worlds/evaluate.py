@@ -18,10 +18,10 @@ from ..core import Progress, threads
 from ..data.align import estimate_shift
 from ..data.clips import to_float, to_uint8
 from ..noise import add_noise
+from ..objectives.shortcut import NoiseSchedule
 from ..tokenizers.perceptual import Perceptual
 from .metrics import (action_classes, class_recall, copy_error, episode_interval, kernel_distance, motion, picture_features, psnr, share_interval, sharpness,
                                   squared_error, train_inverse, weighted, wiener_error)
-from .world import trained_steps
 
 # %% ../../nbs/52_evaluate.ipynb #ef8870e0
 def moving_windows(
@@ -211,7 +211,10 @@ def measure_kid(film, network, seed=0) -> dict:
     return result
 
 # %% ../../nbs/52_evaluate.ipynb #5f4782d2
-def _trained(world): return trained_steps(getattr(world, "dynamics", None)) or sorted({1, 2, 4, world.steps})
+def _trained(world) -> list:
+    "The K that the world may be sampled with, by the schedule on its dynamics' card; without one, the usual ones and its own."
+    card = getattr(getattr(world, "dynamics", None), "card", None) or {}
+    return NoiseSchedule(**card["schedule"]).trained(card.get("step")) if card.get("schedule") else sorted({1, 2, 4, world.steps})
 
 @torch.no_grad()
 def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch=32) -> dict:
