@@ -141,6 +141,14 @@ def dream(run, accumulate=1, callbacks=(), **kw):
                  lengths=lengths, optimizer="muon", schedule="wsd", ema=.9, lr=1e-2, warmup=4, callbacks=callbacks, **kw)
 
 
+class Calls:
+    "Counts how often a block was called with gradients: once forward, once more where it is computed again."
+    def __init__(self): self.count = 0
+    def on_start(self, training):
+        def count(*_): self.count += torch.is_grad_enabled()
+        training.model.stack.blocks[0].register_forward_pre_hook(count)
+
+
 def losses(result): return [row["loss"] for row in result.history]
 
 
@@ -161,7 +169,9 @@ def dream_together(plain, parts, dest):
 def test_a_divided_model_learns_what_one_process_learns(new_run, tmp_path):
     from accelerate import notebook_launcher
     plain, parts, dest = new_run("plain"), new_run("parts"), tmp_path/"losses.json"
-    one = dream(None, accumulate=2)
+    calls = Calls()
+    one = dream(None, accumulate=2, callbacks=[calls], evaluate=lambda model: {}, evaluate_every=3)
+    assert calls.count == 2*sum(4 if row["length"] == 6 else 2 for row in one.history)  # nothing switches recomputation off
     notebook_launcher(dream_together, (plain.folder, parts.folder, dest), num_processes=2)
     torch.testing.assert_close(json.loads(dest.read_text()), losses(one), rtol=1e-4, atol=1e-6)
     kept = load_model(latest(plain.checkpoints/"dynamics"), [TransformerDynamics])
