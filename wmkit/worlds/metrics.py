@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHIFTS', 'squared_error', 'psnr', 'region_psnr', 'copy_error', 'episode_interval', 'weighted', 'share_interval',
            'sharpness', 'motion', 'wiener_error', 'picture_features', 'kernel_distance', 'action_classes',
-           'class_recall', 'pair_features', 'InverseModel', 'train_inverse']
+           'class_recall', 'small', 'pair_features', 'InverseModel', 'train_inverse']
 
 # %% ../../nbs/51_metrics.ipynb #5ff6a2c7
 import math, time, warnings
@@ -168,13 +168,17 @@ def class_recall(
 # %% ../../nbs/51_metrics.ipynb #ca0c9428
 SHIFTS = [(x, 0) for x in (-16, -12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12, 16)] + [(0, y) for y in (-4, -2, -1, 1, 2, 4)]
 
+def small(frames):
+    "Frames [... 3 h w] at 64 x 64 pixels or less, sides a multiple of 16: all that an inverse dynamics looks at."
+    size = tuple(min(s, 64)//16*16 for s in frames.shape[-2:])
+    if min(size) < 16: raise ValueError(f"frames of {frames.shape[-2]}x{frames.shape[-1]}; 16 pixels or more each way are needed")
+    return frames.float() if frames.shape[-2:] == size else F.adaptive_avg_pool2d(frames.float().flatten(0, -4), size).unflatten(0, frames.shape[:-3])
+
 def pair_features(
     a, b         # frames n 3 h w in [-1, 1], one after the other
 ):
-    "What an inverse dynamics looks at, [n c h/4 w/4]: both frames, and how well the one fits the other moved by this and by that; at most 64 x 64 pixels are looked at."
-    size = tuple(min(s, 64)//16*16 for s in a.shape[-2:])
-    if min(size) < 16: raise ValueError(f"frames of {a.shape[-2]}x{a.shape[-1]}; 16 pixels or more each way are needed")
-    a, b = (F.adaptive_avg_pool2d(x.float(), size) for x in (a, b))
+    "What an inverse dynamics looks at, [n c h/4 w/4]: both frames, and how well the one fits the other moved by this and by that."
+    a, b = small(a), small(b)
     left, right = a.mean(1), b.mean(1)
     fits = torch.stack([(right - left.roll((y, x), (-2, -1))).abs() for x, y in SHIFTS], 1)
     return F.avg_pool2d(torch.cat([a, b - a, fits], 1), 4)
@@ -208,7 +212,7 @@ def train_inverse(
 ) -> InverseModel:
     "An `InverseModel` that weighs every class of a channel alike, however rare."
     clock = time.process_time if torch.device(device).type == "cpu" else time.perf_counter
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
         torch.manual_seed(seed)
         features = torch.cat([pair_features(x.to(device), y.to(device)).half() for x, y in zip(a.split(256), b.split(256))])
         model, classes, g = InverseModel(counts, features.shape[1:]).to(device), classes.to(device), torch.Generator().manual_seed(seed)
