@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['BY_CHECKPOINT', 'BY_DATASET', 'robust_z', 'DoctorCallback', 'check_finite', 'check_loss_spike',
-           'check_grad_norm_spike', 'effect_verdict', 'check_skill_copy', 'check_action_effect', 'check_yaw_readback',
-           'show_share', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
+           'check_grad_norm_spike', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
            'whole_episodes', 'examine_clips', 'preflight', 'model_classes', 'open_checkpoint', 'quick_evaluation',
-           'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset', 'CheckTable']
+           'examine_film', 'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset', 'CheckTable']
 
 # %% ../../nbs/69_doctor.ipynb #b71c4813
 import importlib, math, pkgutil, statistics
@@ -22,13 +21,16 @@ from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
 from ..data.episodes import Dataset
 from . import dataset as data_doctor, static, step0
+from .actions import check_film, film_layers, film_statistics, judge_actions
 from .attention import examine_attention
 from .codes import examine_codes
+from .drift import judge_drift
 from ..noise import add_noise
 from ..objectives.sampler import sample
 from ..objectives.shortcut import NoiseSchedule, shortcut_target
 from ..tokenizers.vq import continuous
-from ..worlds.evaluate import gap_by_action, moving_windows, rollout_errors, summarize, yaw_readback
+from ..worlds.evaluate import (film, gap_by_action, measure_denoise, measure_lags, measure_motion, measure_sharpness,
+                                   moving_windows, rollout_errors, summarize, yaw_readback)
 from ..worlds.world import World
 from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
 
@@ -161,100 +163,12 @@ def report(self:DoctorCallback) -> Report:
     seen = {name: (self.spikes[name], self.steps, self.longest[name], self.history[name]) for name in self.watched}
     return Report([check_finite(self.nonfinite, self.logged, self.watched, self.history["loss"]), check_loss_spike(*seen["loss"]), check_grad_norm_spike(*seen["grad_norm"])], "training")
 
-# %% ../../nbs/69_doctor.ipynb #63ce5f84
-def effect_verdict(value, interval, floor) -> str:
-    """How an effect with its 95 % interval stands to the `floor` that makes it worth having: `ok` above the floor and significant; `notyet` while the
-    interval holds both 0 and the floor; `warn` where it is real but perhaps too small; else, and for NaN, `fail`."""
-    low, high = interval
-    if not all(map(math.isfinite, (value, low, high))): return "fail"
-    if low > 0: return "ok" if value >= floor else "warn" if high >= floor else "fail"
-    return "notyet" if high >= floor else "fail"
-
-# %% ../../nbs/69_doctor.ipynb #322cd742
-def _draw_interval(names, rows, reference, label):
-    "[(value, (low, high))] as points with bars; the reference dotted."
-    figure, axes = small_figure(3.6, max(1.2, .5 + .25*len(names)))
-    for i, (value, (low, high)) in enumerate(rows): axes.plot([low, high], [i, i], color="#3366aa"); axes.plot(value, i, "o", ms=4, color="#3366aa")
-    axes.axvline(0, color="#888", lw=.8)
-    if reference is not None: axes.axvline(reference, ls=":", color="#1e6e3a")
-    axes.set(yticks=range(len(names)), yticklabels=names, xlabel=label)
-    return figure
-
-@check(31, "evaluation", "a model that does not beat copying the last frame", "trivial predictor",
-       causes=["the model denoises but does not predict: the target frame was rarely at pure noise in training", "the target is the input frame (off by one)", "not trained long enough"],
-       remedy="Look at the loss at pure noise; give more training frames pure noise.")
-def check_skill_copy(
-    skill,     # 1 - MSE/MSE of the raw last frame, at one horizon
-    interval,  # its 95 % interval
-    n=None,    # independent episodes
-    curves=None # {name: PSNR by horizon}, for the picture
-):
-    "Skill must be above 0; a skill whose interval holds 0 is not yet proven."
-    finite = all(map(math.isfinite, (skill, *interval)))
-    verdict = "fail" if not finite or skill <= 0 else "ok" if interval[0] > 0 else "notyet"
-    message = f"The prediction's error is {1 - skill:.0%} of the copy's." if math.isfinite(skill) else "The skill could not be measured."
-    return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n, evidence=_draw_horizon(curves) if curves else None)
-
-def _draw_horizon(curves):
-    "PSNR by horizon of the dream, its shuffled twin, the copy and the tokenizer's ceiling."
-    figure, axes = small_figure(3.8, 2.3)
-    for name, curve in curves.items(): axes.plot(range(1, len(curve) + 1), curve, "-" if name == "true" else "--", marker="." if name == "true" else None, label=name)
-    axes.set(xlabel="frames ahead", ylabel="PSNR, dB")
-    axes.legend(fontsize=6, frameon=False)
-    return figure
-
-# %% ../../nbs/69_doctor.ipynb #195009b8
-@check(32, "evaluation", "a model that ignores its actions, or for which they are noise", "counterfactual",
-       causes=["actions are shifted against the frames (see action_lag_scan)", "the action does not enter the model (see action_reach)", "trained too short: action use appears late, after the loss looks flat",
-               "the loss is dominated by low noise levels, where the action is not needed"],
-       remedy="Check lag and reach; then train on, or give more frames pure noise, and watch true minus shuffled, not the loss.")
-def check_action_effect(
-    gain,        # PSNR with true actions minus PSNR with shuffled actions, dB
-    interval,    # its 95 % bootstrap interval over episodes
-    n=None,      # episodes
-    floor=.5,    # the least gain worth having, dB
-    actions=()   # [(name, gain, interval)] by action, for the picture and the message
-):
-    "True minus shuffled actions: at least `floor` and significant; `notyet` while the interval holds both 0 and the floor."
-    verdict = effect_verdict(gain, interval, floor)
-    message = {"ok": "True actions predict better than shuffled ones.", "warn": "Actions have an effect, but a small one.",
-               "notyet": "Too early to say: the interval holds both no effect and enough effect.", "fail": "True actions predict no better than shuffled ones."}[verdict]
-    if not math.isfinite(gain): message = "The effect could not be measured."
-    measured = [row for row in actions if math.isfinite(row[1])]
-    deaf, unknown = [name for name, g, (low, high) in measured if not low > 0], [row[0] for row in actions if row not in measured]
-    if deaf: message += f" No proven effect of: {', '.join(deaf)}."
-    if unknown: message += f" Too few windows to measure: {', '.join(unknown)}."
-    rows = [("all", gain, interval), *measured]
-    evidence = _draw_interval([r[0] for r in rows], [r[1:] for r in rows], floor, "true minus shuffled, dB") if math.isfinite(gain) else None
-    return Finding("action_effect", verdict, gain, f">= {floor:g} dB and significant", message, unit="dB", interval=interval, n=n, evidence=evidence)
-
-# %% ../../nbs/69_doctor.ipynb #2669cbb7
-@check(32, "evaluation", "turns that the dream does not carry out, or carries out in the wrong direction", "ground truth",
-       causes=["the sign or unit of yaw differs between recording and play", "the model ignores the action (see action_effect)", "the dream is too blurred to shift"],
-       remedy="Look at a dream of one long turn; compare the channel's sign and unit with the data set's.")
-def check_yaw_readback(
-    dreamed,     # share of turns whose direction is read from the dreamed frames as commanded
-    real,        # the same share on the real frames: what the estimator can do
-    n=None,      # turns
-    chance=.5    # of a coin
-):
-    "Above chance by at least half of what the estimator reaches on real frames; `skip` where it cannot read those."
-    if not real >= .8: return Finding("yaw_readback", "skip", dreamed, f"{show_share(real)} on real frames", "Not judged: the estimator cannot read the turns of the real frames.", unit="of turns", n=n)
-    verdict = "ok" if dreamed - chance >= .5*(real - chance) else "warn" if dreamed > chance else "fail"
-    return Finding("yaw_readback", verdict, dreamed, f">= {chance + .5*(real - chance):.2f} (real frames: {real:.2f})", f"{show_share(dreamed)} of the dreamed turns go the commanded way.", unit="of turns", n=n)
-
-def show_share(value): return f"{value:.0%}" if math.isfinite(value) else "NaN"
-
 # %% ../../nbs/69_doctor.ipynb #e8b099de
 def judge_evaluation(
-    result:dict  # of `wmkit.worlds.evaluate.evaluate`, or result.json of a run
+    result:dict  # of `wmkit.worlds.evaluate.evaluate`, quick or thorough, or result.json of a run
 ) -> list:
-    "Findings `skill_copy`, `action_effect` and `yaw_readback`."
-    gaps = [(name, g["gap"], g["interval"]) for name, g in result.get("gap_by_action", {}).items()]
-    yaw = result.get("yaw")
-    return [*examine("skill_copy", lambda: check_skill_copy(result["skill_copy"], result["skill_copy_interval"], result["episodes"], result["psnr"]), skill=result.get("skill_copy")),
-            *examine("action_effect", lambda: check_action_effect(result["action_gap"], result["action_gap_interval"], result["episodes"], actions=gaps), action_gap=result.get("action_gap")),
-            *examine("yaw_readback", lambda: check_yaw_readback(yaw["dreamed"], yaw["real"], yaw["commands"]), yaw_readback=yaw)]
+    "The findings of `judge_drift` and `judge_actions` on the measures that are there; skill, the effect of the action and the yaw are asked of every evaluation."
+    return [*judge_drift(result), *judge_actions(result)]
 
 # %% ../../nbs/69_doctor.ipynb #0f62a20d
 def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise, weight=None) -> list:
@@ -362,19 +276,36 @@ def _open_data(card, length=8):
 
 # %% ../../nbs/69_doctor.ipynb #fe500b9e
 def quick_evaluation(world, train, test, horizon=4, most=48) -> dict:
-    "The measures of `wmkit.worlds.evaluate` over at most `most` windows spread over the split: half a minute, not the record."
+    "The cheaper measures of `wmkit.worlds.evaluate` over at most `most` windows spread over the split: a minute, not the record; `missing` says why one is not there."
     windows, threshold, total = moving_windows(train, test, world.context, horizon, most=100)
     windows = windows[::max(1, math.ceil(len(windows)/most))]
     episodes, errors = [e for e, _ in windows], rollout_errors(world, test, windows, horizon)
-    result = summarize(errors, episodes, threshold, total) | dict(gap_by_action=gap_by_action(errors, episodes, world.space))
-    return result | (dict(yaw=yaw_readback(world, test, count=12)) if "yaw" in world.space.names else {})
+    result = summarize(errors, episodes, threshold, total) | dict(gap_by_action=gap_by_action(errors, episodes, world.space), missing={})
+    if "yaw" in world.space.names: result["yaw"] = yaw_readback(world, test, count=12)
+    some, shown = windows[::2], film(world, test, windows, horizon)
+    more = dict(sharpness=lambda: measure_sharpness(shown), motion=lambda: measure_motion(shown), denoise=lambda: measure_denoise(world, test, some), lags=lambda: measure_lags(world, test, some, horizon))
+    for name, measure in more.items():
+        try: result[name] = measure()
+        except Exception as e: result["missing"][name] = f"{type(e).__name__}: {e}"
+    return result
+
+@torch.no_grad()
+def examine_film(tokenizer, dynamics, clips, level=.1) -> list:
+    "Finding `film` on clips of the store, the last frame pure noise; none for a model without FiLM layers."
+    if not film_layers(dynamics): return []
+    clip, device = clips.sample(16, torch.Generator().manual_seed(0)), next(dynamics.parameters()).device
+    latents = tokenizer.encode(to_float(clip.data).to(device))
+    noise = torch.full(latents.shape[:2], level, device=device)
+    noise[:, -1] = 1
+    noisy = add_noise(latents, noise, torch.randn(latents.shape, generator=torch.Generator(device).manual_seed(0), device=device))
+    return examine("film", lambda: check_film(film_statistics(dynamics, noisy, clip.actions.to(device), clip.known.to(device), noise, torch.full_like(noise, .25))))
 
 def examine_world(tokenizer, dynamics, clips) -> list:
-    "Findings on the levels that the card's world asks for, and of a short evaluation on what the model has not seen."
+    "Findings on the levels that the card's world asks for, on its FiLM layers, and of a short evaluation on what the model has not seen."
     steps, level, schedule = (dynamics.card.get(key, default) for key, default in (("steps", 4), ("context_noise", .1), ("schedule", None)))
     def support(): return static.check_tau_support(*static.told(NoiseSchedule(**schedule), torch.Generator().manual_seed(0)), static.sampler_queries(sample, steps, level))
     def judged(): return judge_evaluation(quick_evaluation(World(tokenizer, dynamics, steps, level), Clips(clips.folder, "train", 1), clips))
-    found, why = examine("tau_support", support, schedule_on_the_card=schedule), _no_world(dynamics, clips)
+    found, why = examine("tau_support", support, schedule_on_the_card=schedule) + examine_film(tokenizer, dynamics, clips, level), _no_world(dynamics, clips)
     return found + ([skipped(name, why) for name in ("skill_copy", "action_effect", "yaw_readback")] if why else examine("skill_copy", judged))
 
 def _no_world(dynamics, clips):
