@@ -151,36 +151,39 @@ def scores(self:Attention, x, table=None, mask=None, causal=False, alone=None, c
 
 # %% ../nbs/05_blocks.ipynb #330dd705
 class Layer:
-    "Keys and values [r kv_heads slots dim] of one time layer; see `Cache`."
-    def __init__(self, cache): self.cache, self.keys, self.values = cache, None, None
+    "Keys and values of one time layer up to frame slot `end`, in memory that copies share; see `Cache`."
+    def __init__(self, cache, shared=None, end=0): self.cache, self.shared, self.end = cache, shared, end
 
-    def room(self, k, slots):
-        "Make room for `slots` frames of rows like those of k, keeping what there is."
-        if self.keys is not None and self.keys.shape[0] != len(k): raise ValueError(f"this cache holds {self.keys.shape[0]} rows and cannot take {len(k)}: start a new one")
-        have = 0 if self.keys is None else self.keys.shape[2]
-        if have >= slots: return
-        slots = self.cache.window or max(slots, 2*have, 16)
-        new = [k.new_zeros(*k.shape[:2], slots, k.shape[3]) for _ in range(2)]
-        if have: new[0][:, :, :have], new[1][:, :, :have] = self.keys, self.values
-        self.keys, self.values = new
+    def past(self):
+        "The keys and values [r kv_heads frames dim] that the next frame sees."
+        first = 0 if self.cache.window is None else max(0, self.end - self.cache.window + 1)
+        return [x[:, :, first:self.end] for x in self.shared["keys_values"]]
+
+    def move(self, k, v, t):
+        "Begin new memory with the past and room for `t` frames and more."
+        past = [k[:, :, :0], v[:, :, :0]] if self.shared is None else self.past()
+        have, window = past[0].shape[2], self.cache.window
+        slots = have + max(t, have, 16) if window is None else have + max(t, min(window, 16), window//4)
+        new = [x.new_empty(*x.shape[:2], slots, x.shape[3]) for x in past]
+        for x, old in zip(new, past): x[:, :, :have] = old
+        self.shared, self.end = dict(keys_values=new, used=have), have
 
     def extend(self, k, v):
-        "(keys, values, mask) that the newest frames' queries see; k, v [r kv_heads t dim] are written into the ring."
+        "(keys, values, mask) that the newest frames' queries see; k, v [r kv_heads t dim] are theirs."
         if k.requires_grad: raise ValueError("a cache keeps no gradients: call the model under torch.no_grad()")
-        cache, t = self.cache, k.shape[2]
-        first, window = cache.frames, cache.window
-        self.room(k, min(first + t, window or first + t))
-        slots = self.keys.shape[2]
-        if t == 1:
-            self.keys[:, :, first % slots], self.values[:, :, first % slots] = k[:, :, 0], v[:, :, 0]
-            seen = min(first + 1, slots)
-            return self.keys[:, :, :seen], self.values[:, :, :seen], None
-        old = torch.arange(max(first - slots, 0), first, device=k.device)
-        keys, values = torch.cat([self.keys[:, :, old % slots], k], 2), torch.cat([self.values[:, :, old % slots], v], 2)
-        if cache.commit:
-            new = torch.arange(first + max(t - slots, 0), first + t, device=k.device)
-            self.keys[:, :, new % slots], self.values[:, :, new % slots] = k[:, :, -len(new):], v[:, :, -len(new):]
-        return keys, values, causal_mask(t, keys.shape[2], window, k.device)
+        t, window = k.shape[2], self.cache.window
+        if self.shared is not None:
+            rows = len(self.shared["keys_values"][0])
+            if rows != len(k): raise ValueError(f"this cache holds {rows} rows and cannot take {len(k)}: start a new one")
+        if self.shared is None or self.shared["used"] != self.end or self.shared["keys_values"][0].shape[2] < self.end + t: self.move(k, v, t)
+        for x, new in zip(self.shared["keys_values"], (k, v)): x[:, :, self.end:self.end + t] = new
+        first = 0 if window is None else max(0, self.end - window + 1)
+        keys, values = (x[:, :, first:self.end + t].to(k.dtype) for x in self.shared["keys_values"])
+        if self.cache.commit:
+            self.end += t
+            self.shared["used"] = self.end
+            if window and t > window: self.move(k, v, 1)  # a long clip leaves no more than its window
+        return keys, values, None if t == 1 else causal_mask(t, keys.shape[2], window, k.device)
 
 class Cache:
     "What the time layers of a `SpaceTime` stack remember of past frames; stepping changes it in place."
@@ -191,14 +194,20 @@ class Cache:
         self.window, self.frames, self.commit = window, 0, True  # frames kept so far
         self.layers = [Layer(self) for _ in range(layers)]
         self.past = {}  # what mixers keep of the last frame, by their layer
+        self.table = None, None  # places of the newest frames, and their `rotary`
 
     def copy(self):
-        "An independent cache of the same past: to go on from here twice."
-        other = Cache(len(self.layers), self.window)
-        other.frames, other.past = self.frames, dict(self.past)
-        for new, old in zip(other.layers, self.layers):
-            if old.keys is not None: new.keys, new.values = old.keys.clone(), old.values.clone()
+        "An independent cache of the same past: to go on from here twice. Costs nothing until then."
+        other = Cache(0, self.window)
+        other.frames, other.past, other.table = self.frames, dict(self.past), self.table
+        other.layers = [Layer(other, layer.shared, layer.end) for layer in self.layers]
         return other
+
+    def places(self, t, dim, device):
+        "`rotary` of the next t frames; the same frame is asked for again and again."
+        key = self.frames, t
+        if self.table[0] != key: self.table = key, rotary(self.frames + torch.arange(t, device=device), dim, 10_000.)
+        return self.table[1]
 
 # %% ../nbs/05_blocks.ipynb #afcd3cbc
 class Block(nn.Module):
@@ -214,6 +223,11 @@ class Block(nn.Module):
         h = self.norm(x)
         if not self.time: return self.attention(h.flatten(0, 1), **how).unflatten(0, x.shape[:2])
         return self.attention(h.transpose(1, 2).flatten(0, 1), **how).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
+
+    def remember(self, x, only, table, cache):
+        "Keep the frames x in a time layer's cache, without computing what they say."
+        h = self.norm(x[:, :, only]).transpose(1, 2).flatten(0, 1)
+        cache.extend(*self.attention.project(h, table)[1:])
 
     def forward(self, x, only=slice(None), **how):
         if self.time: x = x[:, :, only]
@@ -235,7 +249,7 @@ class SpaceTime(nn.Module):
         super().__init__()
         if every < 1: raise ValueError(f"every = {every}; expected 1 (all layers are time layers) or more")
         if window is not None and window < 1: raise ValueError(f"window = {window} frames; expected 1 or more, or None for all")
-        places = torch.as_tensor(places, dtype=torch.float64).cpu()
+        places = torch.as_tensor(places, dtype=torch.float64, device="cpu")
         if mask is not None and (mask.dtype != torch.bool or mask.shape != (len(places),)*2): raise ValueError(f"mask {list(mask.shape)} of {mask.dtype}; expected bool [{len(places)} {len(places)}]")
         if mask is not None and not mask.any(1).all(): raise ValueError(f"token {int((~mask.any(1)).nonzero()[0])} sees no token at all")
         self.places, self.window, self.dim = places, window, width//heads
@@ -272,21 +286,26 @@ def forward(self:SpaceTime,
     cache=None,        # from `cache()`: x are the frames that follow those it holds; without gradient
     commit=True,       # keep these frames in the cache
     only=slice(None),  # tokens that are wanted at the end; the last layer is spared the others
+    answer=True,       # False: only what the cache keeps is computed, and None returned
     told=None          # for the mixers: each is called with (x, told, past, alone), past being what it kept of the frame before x or None, and answers (x, what it keeps of x's last frame)
 ):
     "b t n width, or fewer tokens with `only`."
-    (t, n), layers, count = x.shape[1:3], iter(cache.layers if cache else ()), cache.frames if cache else 0
+    (t, n), layers = x.shape[1:3], iter(cache.layers if cache else ())
     if alone is not None and cache: raise ValueError("clips with `alone` frames need no cache: call without one")
     if n != len(self.places): raise ValueError(f"{n} tokens a frame; this stack was made for {len(self.places)}")
     if cache: cache.commit = commit
-    frames = rotary(count + torch.arange(t, device=x.device), self.dim, 10_000.)
+    frames = cache.places(t, self.dim, x.device) if cache else rotary(torch.arange(t, device=x.device), self.dim, 10_000.)
+    end = len(self.blocks) if answer else max([i + 1 for i, b in enumerate(self.blocks) if b.time or self.mixers[i] is not None], default=0)
     mask = causal_mask(t, window=self.window, device=x.device) if self.window and self.window < t else None
-    for i, block in enumerate(self.blocks):
+    for i, block in enumerate(self.blocks[:end]):
         wanted = only if i == len(self.blocks) - 1 else slice(None)
+        if block.time and i == end - 1 and not answer and self.mixers[i] is None:
+            block.remember(x, wanted, frames, next(layers))
+            break
         if block.time: how = dict(table=frames, mask=mask, causal=mask is None, alone=None if alone is None else alone.repeat_interleave(len(range(n)[wanted])), cache=next(layers, None))
         else: how = dict(table=self.table, mask=self.mask)
         arguments = i, x, told, cache.past.get(i) if cache else None, alone, wanted, how
         x, kept = checkpoint(self.layer, *arguments, use_reentrant=False, preserve_rng_state=False) if self.recompute and torch.is_grad_enabled() else self.layer(*arguments)
         if cache and commit and kept is not None: cache.past[i] = kept
     if cache and commit: cache.frames += t
-    return self.norm(x if len(self.blocks) else x[:, :, only])
+    return None if not answer else self.norm(x if len(self.blocks) else x[:, :, only])
