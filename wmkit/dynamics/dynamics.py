@@ -17,16 +17,19 @@ class ActionInput(nn.Module):
     "Actions [b t a] and `known` [b t] to features [b t width]: scaled by range, choices one-hot, all zero where unknown; the last feature is `known`."
     def __init__(self,
         space:ActionSpace,
-        mu=0.  # deltas: 0 linear, a third of the range is 1; above 0 by mu-law over the range, which magnifies small turns
+        mu=0., # deltas: 0 linear, a third of the range is 1; above 0 by mu-law over the range, which magnifies small turns
+        bins=0 # deltas one-hot too, in so many bins of that scale (an odd number, 11 in DreamerV4 and VPT); 0: none
     ):
         super().__init__()
-        self.space, self.mu = space, mu
+        self.space, self.mu, self.half = space, mu, bins//2
         if mu < 0: raise ValueError(f"mu = {mu}; expected 0 (linear) or more")
-        rows = []  # column, scale, is it a delta, the value of a choice that this feature says (NaN: no choice)
+        if bins and (bins < 3 or bins % 2 == 0): raise ValueError(f"bins = {bins}; expected 0, or an odd number from 3 on: one bin is rest")
+        rows = []  # column, scale, is it a delta, the value of a choice or the bin that this feature says (NaN: neither)
         for column, c in enumerate(space.channels):
             size = max(abs(c.low), abs(c.high))
             if c.kind != "choice":  # deltas are mostly small against their range; a third of it is about one standard deviation
                 rows.append((column, size/3 if c.kind == "delta" and not mu else size, c.kind == "delta", math.nan))
+                if c.kind == "delta" and bins: rows += [(column, size, True, float(bin)) for bin in range(-self.half, self.half + 1)]
             elif c.low != round(c.low) or c.high != round(c.high): raise ValueError(f"choice {c.name!r} goes from {c.low} to {c.high}; expected whole numbers")
             else: rows += [(column, 1., False, float(value)) for value in range(round(c.low), round(c.high) + 1)]
         self.width = len(rows) + 1
@@ -41,7 +44,8 @@ class ActionInput(nn.Module):
         if self.mu:  # wmkit.data.actions.mu_law, without its check, which would wait for the device
             near = x.clamp(-1, 1)
             x = torch.where(self.delta, near.sign()*torch.log1p(self.mu*near.abs())/math.log1p(self.mu), x)
-        x = torch.where(self.value.isnan(), x, (raw.round() == self.value).to(x.dtype))
+        said = torch.where(self.delta, (x.clamp(-1, 1)*self.half + self.half).round() - self.half, raw.round())  # ties as in to_bins
+        x = torch.where(self.value.isnan(), x, (said == self.value).to(x.dtype))
         return torch.cat([torch.where(known, x, 0), known.to(x.dtype)], -1)
 
 # %% ../../nbs/30_dynamics.ipynb #6f7b3993

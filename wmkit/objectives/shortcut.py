@@ -41,26 +41,13 @@ class NoiseSchedule:
         if self.bootstrap and self.finest == 1: raise ValueError("with finest = 1 there is no larger step: set bootstrap = 0")
         if self.start < 0: raise ValueError(f"start = {self.start}; expected 0 optimizer steps or more")
         if self.targets == "last" and (self.single or self.clean): raise ValueError("single and clean are for targets='every': the context of a last frame is always nearly clean, and needed")
-        object.__setattr__(self, "targets", _Targets(self.targets, self))
 
-    def to_dict(self): return asdict(self) | dict(targets=str(self.targets))
+    def to_dict(self): return asdict(self)
 
     def trained(self, done=None) -> list:
         "The K that sampling may use after `done` optimizer steps (None: at the end): a step that was never trained gives garbage."
         if not self.bootstrap or (done is not None and done <= self.start): return [self.finest]
         return [2**i for i in range(self.finest.bit_length())]
-
-class _Targets(str):
-    "The word of `NoiseSchedule.targets`, which can still be called as the method that bore this name."
-    def __new__(cls, word, schedule):
-        self = super().__new__(cls, word)
-        self.schedule = schedule
-        return self
-    def __deepcopy__(self, memo): return str(self)
-    def __reduce__(self): return str, (str(self),)
-    def __call__(self, count, generator):
-        noise, step, larger = self.schedule._drawn(count, 1, generator, None)
-        return noise.flatten(), step.flatten(), larger
 
 # %% ../../nbs/40_shortcut.ipynb #e81c4c4b
 @patch
@@ -95,8 +82,7 @@ def _drawn(self:NoiseSchedule, clips, frames, generator, done):
 # %% ../../nbs/40_shortcut.ipynb #4fab110a
 @patch
 def context(self:NoiseSchedule, shape, generator):
-    "Noise of context frames [b t]: one level for all frames of a clip, uniform up to `context_noise`; for `every` that of the targets."
-    if self.targets == "every": return self._drawn(*shape, generator, None)[0]
+    "Noise of context frames [b t] of `last`: one level for all frames of a clip, uniform up to `context_noise`."
     return (self.context_noise*torch.rand(shape[0], 1, generator=generator, device=generator.device)).expand(shape)
 
 @patch
