@@ -95,7 +95,7 @@ def steps_within(
     if seconds <= mixed*each: return max(1, int(seconds/each))
     return int(mixed + (seconds - mixed*each)/cost[lengths.long])
 
-# %% ../../nbs/42_schedules.ipynb #54061938
+# %% ../../nbs/42_schedules.ipynb #057a04fc
 @dataclass
 class Curriculum:
     "A training on paper: shown in a notebook as a table and a picture."
@@ -107,8 +107,11 @@ class Curriculum:
 
     def schedules(self) -> dict:
         "{name: arguments of wmkit.doctor.step0.Promise}: check_schedule_dryrun({k: Promise(**v) for k, v in ...}, steps)."
-        steep = min(self.recipe.warmup, self.recipe.steps//2) < 5  # a rise in four steps is a jump, and meant
-        found = dict(lr=dict(value=lambda s: lr_at(s, self.recipe), high=self.recipe.lr*(1 + 1e-9), smooth=not steep))
+        r = self.recipe
+        rise = min(r.warmup, r.steps//2)
+        fall = (r.steps - rise)*(getattr(r, "decay", .2) if getattr(r, "schedule", "linear") == "wsd" else 1)
+        steep = min(rise, fall) < 5  # a rise in four steps is a jump, and meant
+        found = dict(lr=dict(value=lambda s: lr_at(s, r), high=r.lr*(1 + 1e-9), smooth=not steep))
         if self.lengths: found["length"] = dict(value=lambda s: self.lengths.at(s).length, low=self.lengths.short, high=self.lengths.long or self.lengths.short, smooth=False)
         return found | {name: dict(value=value, low=-math.inf, smooth=False) for name, value in self.more.items()}
 
