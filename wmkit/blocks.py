@@ -79,15 +79,16 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.scale = nn.Parameter(torch.full((heads,), self.dim**-.5))  # of the logits
 
-    def project(self, x, table):
-        "q [r heads n dim], k and v [r kv_heads n dim]; q and k normalised and turned, q times its scale."
-        parts = self.enter(x).unflatten(-1, (-1, self.dim))  # r n heads dim
-        qk, v = parts.split((self.heads + self.kv_heads, self.kv_heads), -2)
+    def project(self, x, table, queries=True):
+        "q [r heads n dim] (of no heads without `queries`), k and v [r kv_heads n dim]; q and k normalised and turned, q times its scale."
+        heads = self.heads if queries else 0
+        parts = self.enter(x) if queries else F.linear(x, self.enter.weight[self.heads*self.dim:])
+        qk, v = parts.unflatten(-1, (-1, self.dim)).split((heads + self.kv_heads, self.kv_heads), -2)  # r n heads dim
         length = qk.float().square().mean(-1, keepdim=True)
-        gain = torch.cat([self.scale, self.scale.new_ones(self.kv_heads)])[:, None]
+        gain = torch.cat([self.scale[:heads], self.scale.new_ones(self.kv_heads)])[:, None]
         if table is not None: qk = rotate(qk, table)
         qk = (qk*(torch.rsqrt(length + EPS)*gain)).to(v.dtype)
-        return (*qk.transpose(1, 2).split((self.heads, self.kv_heads), 1), v.transpose(1, 2))
+        return (*qk.transpose(1, 2).split((heads, self.kv_heads), 1), v.transpose(1, 2))
 
     def forward(self,
         x,            # r n width
@@ -227,7 +228,7 @@ class Block(nn.Module):
     def remember(self, x, only, table, cache):
         "Keep the frames x in a time layer's cache, without computing what they say."
         h = self.norm(x[:, :, only]).transpose(1, 2).flatten(0, 1)
-        cache.extend(*self.attention.project(h, table)[1:])
+        cache.extend(*self.attention.project(h, table, queries=False)[1:])
 
     def forward(self, x, only=slice(None), **how):
         if self.time: x = x[:, :, only]
@@ -273,10 +274,10 @@ def cache(self:SpaceTime) -> Cache:
     return Cache(sum(block.time for block in self.blocks), self.window)
 
 @patch
-def layer(self:SpaceTime, i, x, told, past, alone, only, how):
+def layer(self:SpaceTime, i, x, told, past, alone, keep, only, how):
     "(x after mixer and block i, what the mixer keeps for the next frame)."
     kept = None
-    if self.mixers[i] is not None: x, kept = self.mixers[i](x, told, past, alone)
+    if self.mixers[i] is not None: x, kept = self.mixers[i](x, told, past, alone, keep)
     return self.blocks[i](x, only, **how), kept
 
 @patch
@@ -287,7 +288,7 @@ def forward(self:SpaceTime,
     commit=True,       # keep these frames in the cache
     only=slice(None),  # tokens that are wanted at the end; the last layer is spared the others
     answer=True,       # False: only what the cache keeps is computed, and None returned
-    told=None          # for the mixers: each is called with (x, told, past, alone), past being what it kept of the frame before x or None, and answers (x, what it keeps of x's last frame)
+    told=None          # for the mixers: each is called with (x, told, past, alone, keep), past being what it kept of the frame before x or None, and answers (x, what it keeps of x's last frame if `keep`)
 ):
     "b t n width, or fewer tokens with `only`."
     (t, n), layers = x.shape[1:3], iter(cache.layers if cache else ())
@@ -304,7 +305,7 @@ def forward(self:SpaceTime,
             break
         if block.time: how = dict(table=frames, mask=mask, causal=mask is None, alone=None if alone is None else alone.repeat_interleave(len(range(n)[wanted])), cache=next(layers, None))
         else: how = dict(table=self.table, mask=self.mask)
-        arguments = i, x, told, cache.past.get(i) if cache else None, alone, wanted, how
+        arguments = i, x, told, cache.past.get(i) if cache else None, alone, cache is not None and commit, wanted, how
         x, kept = checkpoint(self.layer, *arguments, use_reentrant=False, preserve_rng_state=False) if self.recompute and torch.is_grad_enabled() else self.layer(*arguments)
         if cache and commit and kept is not None: cache.past[i] = kept
     if cache and commit: cache.frames += t

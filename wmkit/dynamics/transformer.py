@@ -53,7 +53,7 @@ def begin(
     total = (1 - noise).square() + noise.square() + trust*(1 - last_noise)
     return ((1 - noise)*noisy.float() + trust*last.float())/total, noise/total.sqrt()
 
-# %% ../../nbs/32_transformer.ipynb #889b7208
+# %% ../../nbs/32_transformer.ipynb #721288a5
 class LocalMixing(nn.Module):
     "x + out(silu(3x3 of this frame + 3x3 of the frame before)) for the latent tokens, which come first; a mixer of `SpaceTime`."
     def __init__(self, width, grid, condition):
@@ -63,12 +63,13 @@ class LocalMixing(nn.Module):
         self.here, self.past = (nn.Conv2d(width, width, 3, padding=1, groups=width, bias=b) for b in (True, False))
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x, told, past, alone):
+    def forward(self, x, told, past, alone, keep):
         h = modulated(self, x[:, :, :self.tokens], told)
         cells = h.flatten(0, 1).unflatten(1, self.grid).permute(0, 3, 1, 2)  # in memory: channels last
-        here, later = (conv(cells).permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, x.shape[:2]) for conv in (self.here, self.past))
-        y = self.out(F.silu(here + before(later, past, alone)))
-        return torch.cat([x[:, :, :self.tokens] + y, x[:, :, self.tokens:]], 2), later[:, -1:]
+        read = lambda conv: conv(cells).permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, x.shape[:2])
+        later = read(self.past) if keep or past is None or x.shape[1] > 1 else past  # the trial steps of a sampler need it only once
+        y = self.out(F.silu(read(self.here) + before(later, past, alone)))
+        return torch.cat([x[:, :, :self.tokens] + y, x[:, :, self.tokens:]], 2), later[:, -1:] if keep else None
 
 def modulated(module, x, told):
     "norm(x)·(1 + scale) + shift; scale and shift from the condition [b t e]."
@@ -80,7 +81,7 @@ def before(x, past, alone):
     x = torch.cat([torch.zeros_like(x[:, :1]) if past is None else past, x[:, :-1]], 1)
     return x if alone is None else x.masked_fill(alone[:, None, None, None], 0.)
 
-# %% ../../nbs/32_transformer.ipynb #7e9e3ce5
+# %% ../../nbs/32_transformer.ipynb #36831e0b
 class Motion(nn.Module):
     "x + out(the frame before and features of it, moved by flows that x decides); a mixer of `SpaceTime`, which leaves the moved frame in `told`."
     def __init__(self, width, channels, grid, fine, condition, flows=4, paint=8):
@@ -92,7 +93,7 @@ class Motion(nn.Module):
 
     def cells(self, tokens): return rearrange(tokens, "b t (h w) (c i j) -> (b t) c (h i) (w j)", h=self.grid[0], i=self.fine, j=self.fine)
 
-    def forward(self, x, told, past, alone):
+    def forward(self, x, told, past, alone, keep):
         h = modulated(self, x[:, :, :self.tokens], told)
         carried = self.carry(h)
         with torch.autocast(x.device.type, enabled=False):  # positions need more than bfloat16's 8 bits
@@ -104,7 +105,7 @@ class Motion(nn.Module):
             moved = torch.cat([warp(picture, f) for picture, f in zip(pictures, flow.chunk(self.flows))], 1)
             moved = rearrange(moved, "(b t) c (h i) (w j) -> b t (h w) (c i j)", t=x.shape[1], i=self.fine, j=self.fine)
         told["moved"] = moved[..., :told["last"].shape[-1]]
-        return torch.cat([x[:, :, :self.tokens] + self.out(moved.to(h.dtype)), x[:, :, self.tokens:]], 2), carried[:, -1:]
+        return torch.cat([x[:, :, :self.tokens] + self.out(moved.to(h.dtype)), x[:, :, self.tokens:]], 2), carried[:, -1:] if keep else None
 
 # %% ../../nbs/32_transformer.ipynb #927dc85a
 class TransformerDynamics(nn.Module):
