@@ -5,7 +5,7 @@
     python benchmarks/dynamics.py --peer FOLDER --only learn --seeds 0      one of the pairs
     python benchmarks/dynamics.py --only learn --rows conv plain shape      other bodies of ours, no bars
 
-What a run of `learn` found is kept in outputs/bench_dynamics (remove a file to train it anew), with the picture of all curves.
+What a run of `learn` found is kept in outputs/bench_dynamics (remove a file to train it anew), with its weights and the picture of all curves.
 """
 import argparse, json, sys, time
 from pathlib import Path
@@ -32,11 +32,11 @@ from wmkit.worlds.evaluate import moving_windows, rollout_errors, summarize
 from wmkit.worlds.world import World
 
 CONTEXT, HORIZON, K = 4, 12, 4
-NEAR, FAR = 48, 24                         # held-out windows that move: for the next frame, and for all of HORIZON at the end
+NEAR, FAR = 32, 24                         # held-out windows that move: for the next frame, and for all of HORIZON at the end
 SHAPE = dict(width=256, depth=4, heads=4, registers=8, every=4)
 BIG = dict(model=SHAPE, schedule=dict(targets="every"), batch=2, frames=8, recipe=dict(lr=1e-3, warmup=50))
-OURS = dict(model=dict(flows=4, window=6, width=96, depth=4, heads=4, registers=2, every=4), schedule=dict(targets="every", clean=.5), batch=4, frames=6,
-            recipe=dict(optimizer="muon", lr=3e-3, warmup=100, weight_decay=0.))
+OURS = dict(model=dict(flows=4, window=6, width=96, depth=4, heads=4, registers=2, every=4), schedule=dict(targets="every", bootstrap=.125, clean=.5), batch=8, frames=6,
+            recipe=dict(optimizer="muon", lr=4e-3, warmup=100, ema=.995))
 # what is trained: ours are (class, how), the peer's is how
 ROWS = dict(
     ours=(TransformerDynamics, OURS),
@@ -94,7 +94,9 @@ def new_peer(**options):
     "Its DynamicsWorldModel without what only an agent needs: heads, and losses on actions."
     from dreamer4 import DynamicsWorldModel
     shape = dict(dim=256, depth=4, time_block_every=4, attn_heads=4, attn_dim_head=64, num_register_tokens=8, max_steps=64)
-    return DynamicsWorldModel(**shape, predict_terminals=False, discrete_action_loss_weight=0., continuous_action_loss_weight=0., **options)
+    model = DynamicsWorldModel(**shape, predict_terminals=False, discrete_action_loss_weight=0., continuous_action_loss_weight=0., **options)
+    for name in ("policy_head", "value_head", "to_agent_embed_reward_pred", "to_latent_state_reward_pred"): setattr(model, name, nn.Identity())
+    return model
 
 def peer_for(space):
     "The peer for 64 tokens of 48: as 64 views of one token, for views are all that it gives a learned place; without one it cannot tell where a token lies."
@@ -158,9 +160,10 @@ def learn(name, seed, seconds, tokenizer, store, latents):
         result = measure(NEAR, 1)
         near.append(dict(seconds=mark, steps=steps, loss=value, gap=result["action_gap"], gap_interval=result["action_gap_interval"]) | {k: v[0] for k, v in result["psnr"].items()})
         print(f"{name}, seed {seed}, {mark} s: {steps} steps, loss {value:.3f}, next frame {near[-1]['true']:.2f} dB, gap {near[-1]['gap']:.2f} dB", flush=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), kept.with_suffix(".pt"))
     far = measure(FAR, HORIZON)["psnr"]
     print(f"{name}, seed {seed}, PSNR by horizon: " + " ".join(f"{v:.2f}" for v in far["true"]), flush=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
     write_json(kept, dict(how=how, found=[near, far]))
     return near, far
 
