@@ -194,11 +194,12 @@ def measure_motion(film) -> dict:
 @torch.no_grad()
 def measure_perceptual(film, network) -> dict:
     "Distance to the truth by horizon, with a `Perceptual` network that is named: `true` (the dream), `copy`, `ceiling`."
-    device, found = next(network.buffers()).device, dict(true=[], copy=[], ceiling=[])
+    device, found, bar = next(network.buffers()).device, dict(true=[], copy=[], ceiling=[]), Progress(len(film["truth"]), network.name, "window")
     for truth, dream, ceiling in zip(*(film[name].split(16) for name in ("truth", "dream", "ceiling"))):
         future = truth[:, 1:].float().to(device)
         copied = truth[:, :1].float().to(device).expand_as(future)
         for name, frames in dict(true=dream[:, 1:].float().to(device), copy=copied, ceiling=ceiling[:, 1:].float().to(device)).items(): found[name].append(network(frames, future).cpu())
+        bar.update(len(truth))
     return dict(network=network.name) | {name: _floats(torch.cat(parts).mean(0)) for name, parts in found.items()}
 
 def measure_kid(film, network, seed=0) -> dict:
@@ -224,7 +225,7 @@ def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch
     k, trained = world.context, _trained(world)
     noise = noise or [(i + 1)/min(trained[-1], 8) for i in range(min(trained[-1], 8))]
     steps = steps or [1/n for n in trained if n <= 4 or n == trained[-1]]
-    squares, copied, seen, count = torch.zeros(2, len(noise), len(steps), dtype=torch.float64), 0., [], 0
+    squares, copied, seen, count, bar = torch.zeros(2, len(noise), len(steps), dtype=torch.float64), 0., [], 0, Progress(len(windows), "denoise", "window")
     for i, frames, actions, known in batches(world, clips, windows, k + 1, batch):
         g, latents, b = torch.Generator(world.device).manual_seed(seed + i), world.tokenizer.encode(frames), len(frames)
         past, level = world._remembered(latents[:, :k], g)
@@ -240,6 +241,7 @@ def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch
                 squares[1, row, column] += b*float((clean.float() - truth.float()).square().mean())
         copied += b*float((latents[:, k - 1].float() - truth.float()).square().mean())
         seen.append(latents[:, ::-(-(k + 1)//4)].flatten(0, 1).cpu()); count += b
+        bar.update(b)
     return dict(noise=list(noise), step=list(steps), psnr=[[psnr(e/count) for e in row] for row in squares[0]], error=(squares[1]/count).tolist(), copy=copied/count,
                 wiener=wiener_error(torch.cat(seen), noise))
 
@@ -286,10 +288,12 @@ def _coded_pairs(world, clips, count, length=17):
     "(frames, next frames, classes of the action between) of about `count` known pairs spread over the split, as the tokenizer shows them."
     length = min(length, max(clips.episodes.values()))
     windows = clips.windows(length)
-    windows, parts = windows[::max(1, math.ceil(len(windows)*(length - 1)/count))], []
+    windows = windows[::max(1, math.ceil(len(windows)*(length - 1)/count))]
+    parts, bar = [], Progress(len(windows), f"pairs of {clips.split}", "window")
     for _, frames, actions, known in batches(world, clips, windows, length, 16):
-        shown, use = small(coded(world, frames)), known[:, 1:]
+        shown, use = small(coded(world, frames)).half(), known[:, 1:]
         parts.append((shown[:, :-1][use].cpu(), shown[:, 1:][use].cpu(), action_classes(actions[:, 1:][use].cpu(), world.space)[0]))
+        bar.update(len(frames))
     return [torch.cat(p) for p in zip(*parts)]
 
 def measure_inverse(world, train, clips, windows, horizon=6, seconds=30, pairs=3000, margin=.15, seed=0) -> dict:
@@ -341,8 +345,8 @@ def typical_actions(space, actions, least=8) -> dict:
 def measure_counterfactual(world, train, clips, windows, horizon=8, most=16, seed=0) -> dict:
     "{action: `divergence` by horizon of holding it against holding still, on the same state and noise, and `null`: of holding still on other noise}; 1 is a true frame's distance to the one before."
     k = world.context
-    known = torch.cat([train.get([(e, 0)], n).actions[0, 1:] for e, n in list(train.episodes.items())[:40]])
-    rest, held = rest_action(world.space, known), typical_actions(world.space, known)
+    played = torch.cat([file["actions"][file["known"]] for file in map(train._file, list(train.episodes)[:200])])
+    rest, held = rest_action(world.space, played), typical_actions(world.space, played)
     clip = clips.get(windows[::max(1, len(windows)//most)][:most], k + 1)
     frames, past, told = to_float(clip.data).to(world.device), clip.actions[:, :k].to(world.device), clip.known[:, :k].to(world.device)
     def dreamed(action, seed):
@@ -417,8 +421,8 @@ def _resting(clips, space, k, horizon):
     "Windows of k frames and `horizon` more that are all led to by doing nothing."
     found = []
     for e, n in clips.episodes.items():
-        clip = clips.get([(e, 0)], n)
-        still = (action_classes(clip.actions[0], space)[0] == action_classes(rest_action(space, clip.actions[0])[None], space)[0]).all(1) & clip.known[0]
+        file = clips._file(e)   # without its frames
+        still = (action_classes(file["actions"], space)[0] == action_classes(rest_action(space, file["actions"])[None], space)[0]).all(1) & file["known"]
         s = 0
         while s + k + horizon <= n:
             if still[s + k:s + k + horizon].all(): found.append((e, s)); s += horizon
