@@ -16,7 +16,7 @@ from wmkit.data.episodes import Dataset
 from wmkit.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-SMOKE = dict(train_tokenizer=dict(model=dict(width=8), steps=6, batch=4), train_dynamics=dict(width=16, depth=1, steps=6, batch=8, horizon=2, shown=8, sampler_steps=1))
+SMOKE = dict(train_tokenizer=dict(model=dict(width=8), steps=6, batch=4), train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, sampler_steps=1))
 MORE = "  left: {kind: button, from: keys, key: A}\n  right: {kind: button, from: keys, key: D}\n"  # a line for each
 
 

@@ -20,7 +20,8 @@ from wmkit.tokenizers.vq import VQTokenizer
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
 ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1")
-TINY = dict(dataset="toy", tokenizer="coder/tokenizer", width=16, steps=48, batch=8, evaluate_every=15, save_every=10, sampler_steps=1, horizon=4, shown=10)
+TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer", model=dict(width=32, depth=2, every=2, window=3, registers=1), lengths=dict(short=4, long=6, share=.3),
+            recipe=dict(optimizer="muon", schedule="wsd"), steps=48, batch=8, evaluate_every=15, save_every=10, sampler_steps=1, horizon=4, shown=10)
 
 
 @pytest.fixture(scope="module")
