@@ -75,7 +75,7 @@ def check_skill_copy(
     if not all(map(math.isfinite, interval)): message += " One episode gives no interval, so it is not proven."
     return Finding("skill_copy", verdict, skill, "> 0", message, interval=interval, n=n)
 
-# %% ../../nbs/65_drift.ipynb #4c850799
+# %% ../../nbs/65_drift.ipynb #a76f7381
 def draw_horizon(curves):
     "PSNR by horizon of the dream, and of whatever it is held against."
     figure, axes = small_figure(3.8, 2.3)
@@ -101,7 +101,7 @@ def check_horizon(
     lost = next((k for k, (t, o) in enumerate(zip(true, psnr.get("other", ()))) if t < o - floor), None)
     value = len(true) if fallen is None else fallen
     verdict = "fail" if lost is not None or above[0] < -floor else "ok" if fallen is None else "warn"
-    message = f"Above the copy at all {len(true)} frames, by {min(above):.2f} dB or more." if fallen is None else f"Not above the copy from frame {fallen + 1} on the first time ({above[fallen]:+.2f} dB); {min(above):+.2f} dB at worst."
+    message = f"Above the copy at all {len(true)} frames, by {min(above):.2f} dB or more." if fallen is None else f"At frame {fallen + 1} it is no longer better than the copy ({above[fallen]:+.2f} dB; at worst {min(above):+.2f})." if fallen else f"Already its first frame is no better than the copy ({above[0]:+.2f} dB; at worst {min(above):+.2f})."
     message += f" From frame 1 to {len(true)} it loses {true[0] - true[-1]:.1f} dB, the copy {copy[0] - copy[-1]:.1f}."
     if lost is not None: message += f" At frame {lost + 1} it is worse than a real frame of another moment: the scene is lost."
     if perceptual:
