@@ -296,7 +296,7 @@ def _coded_pairs(world, clips, count, length=17):
         bar.update(len(frames))
     return [torch.cat(p) for p in zip(*parts)]
 
-def measure_inverse(world, train, clips, windows, horizon=6, seconds=30, pairs=3000, margin=.15, seed=0) -> dict:
+def measure_inverse(world, train, clips, windows, horizon=6, seconds=30, pairs=2000, margin=.15, seed=0) -> dict:
     """{channel: `real` (mean recall of its classes on held-out true pairs: the ceiling), `chance`, and where the command differs from the recording: `commanded` and `original`
     (the same recall for the two), `by_horizon` (of the command), `n` (pairs)}; NaN where the ceiling is not above chance by `margin`, and `chance` too where there are too few such pairs."""
     k, space = world.context, world.space
