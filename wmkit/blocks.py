@@ -186,6 +186,7 @@ class Layer:
             if window and t > window: self.move(k, v, 1)  # a long clip leaves no more than its window
         return keys, values, None if t == 1 else causal_mask(t, keys.shape[2], window, k.device)
 
+# %% ../nbs/05_blocks.ipynb #d9f6063a
 class Cache:
     "What the time layers of a `SpaceTime` stack remember of past frames; stepping changes it in place."
     def __init__(self,
