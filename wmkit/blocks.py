@@ -236,6 +236,7 @@ class Block(nn.Module):
         x = (x + self.mix(x, **how))[:, :, slice(None) if self.time else only]
         return x + self.mlp(self.mlp_norm(x))
 
+# %% ../nbs/05_blocks.ipynb #9acf0089
 class SpaceTime(nn.Module):
     "Tokens of frames [b t n width] to the same, by space layers and causal time layers; ends with a norm."
     def __init__(self,
