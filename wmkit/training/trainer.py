@@ -55,6 +55,7 @@ class Recipe:
         if self.schedule not in DECAYS: raise ValueError(f"schedule = {self.schedule!r}; expected {', '.join(DECAYS)}")
         if self.optimizer not in ("adamw", "muon"): raise ValueError(f"optimizer = {self.optimizer!r}; expected adamw or muon")
         if not 0 < self.decay <= 1: raise ValueError(f"decay = {self.decay!r}; expected a share above 0")
+        if self.compile and self.shard: raise ValueError("compile with shard: blocks that are compiled one by one may be recomputed by another graph; choose one of the two")
         if self.lengths and self.accumulate != 1: raise ValueError("accumulate and lengths: say it in Lengths(accumulate=..., long_accumulate=...) alone")
         if self.micro_batches(0) < 1: raise ValueError(f"accumulate must be 1 or more, got {self.micro_batches(0)!r}")
 
@@ -89,11 +90,13 @@ def muon_matrices(model:nn.Module) -> list:
     "The parameters that Muon gets: the weight of each `nn.Linear` in a block."
     return [m.weight for b in blocks_of(model) for m in b.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
 
-def undivided(value):
-    "Every divided tensor in dicts and lists put together, on the CPU; all processes must ask."
-    if isinstance(value, dict): return {k: undivided(v) for k, v in value.items()}
-    if isinstance(value, list): return [undivided(v) for v in value]
-    return value.full_tensor().cpu() if hasattr(value, "full_tensor") else value
+def undivided(value, keep=True):
+    "Every divided tensor in dicts and lists put together, on the CPU; all processes must ask, those that do not `keep` get None."
+    if isinstance(value, dict): return {k: undivided(v, keep) for k, v in value.items()}
+    if isinstance(value, list): return [undivided(v, keep) for v in value]
+    if not hasattr(value, "full_tensor"): return value
+    full = value.full_tensor()
+    return full.cpu() if keep else None
 
 def divided(value, like):
     "A whole tensor divided as `like` is; as it came if `like` is not divided or is another size."
@@ -251,13 +254,13 @@ def prepare(self:Training):
     self.learner = copy.deepcopy(self.model.cpu()) if self.sharded else self.model
     self.learner.to(device).train()
     if isinstance(self.loss, nn.Module): self.loss.to(device).train()
-    # channels last makes bf16 convolutions twice as fast on CPUs; parameters without four axes are left alone
-    if self.accelerator.mixed_precision == "bf16": self.learner.to(memory_format=torch.channels_last)
+    # channels last makes bf16 convolutions twice as fast on CPUs; parameters without four axes are left alone; FSDP takes contiguous ones alone
+    if self.sharded: self.learner.to(memory_format=torch.contiguous_format)
+    elif self.accelerator.mixed_precision == "bf16": self.learner.to(memory_format=torch.channels_last)
     self.ema = make_ema(self.learner, self.recipe.ema) if self.recipe.ema is not None else None
     if self.sharded: self.divide()
     self.wrapped = self.accelerator.prepare_model(self.learner, evaluation_mode=self.sharded)  # True: for autocast alone, no DDP
-    if self.recipe.compile:
-        for module in blocks_of(self.learner) if self.sharded else [self.learner]: module.compile()
+    if self.recipe.compile: self.learner.compile()
     self.optimizer = make_optimizer(self.learner, self.recipe)
     self.parameters = [p for p in self.learner.parameters() if p.requires_grad]
     self.generators = {}
@@ -268,7 +271,7 @@ def prepare(self:Training):
 @patch
 def release(self:Training):
     "Take the wrappers off the model again."
-    for module in self.learner.modules(): module._compiled_call_impl = None
+    self.learner._compiled_call_impl = None
     for name in ("forward", "_original_forward", "_is_accelerate_prepared"): self.learner.__dict__.pop(name, None)
     self.model.eval()
     self.optimizer.zero_grad()
@@ -290,11 +293,12 @@ def divide(self:Training):
     if self.ema: self.plain = copy.deepcopy(self.model).float().eval()
 
 @patch
-def gather(self:Training):
-    "Bring the ordinary copies of divided weights up to date, in every process."
+def gather(self:Training, everywhere=False):
+    "Bring the ordinary copies of divided weights up to date, in the process that writes or in all; all must call it."
     if not self.sharded: return
-    self.model.load_state_dict(undivided(self.learner.state_dict()))
-    if self.ema: self.plain.load_state_dict(undivided(self.ema.module.state_dict()))
+    for to, of in [(self.model, self.learner)] + ([(self.plain, self.ema.module)] if self.ema else []):
+        state = undivided(of.state_dict(), everywhere or self.main)
+        if everywhere or self.main: to.load_state_dict(state)
 
 # %% ../../nbs/81_trainer.ipynb #c8361045
 EXACT = ("loss", "grad_norm", "stop")  # here NaN is a number that broke; in a part of the loss it may mean "none of that kind in this batch"
@@ -447,7 +451,7 @@ def save(self:Training):
     streams = {number: {k: g.get_state() for k, g in pair.items()} for number, pair in self.generators.items()}
     chance = gather_object([dict(everywhere=rng_state(), streams=streams)])
     self.gather()
-    moments = undivided(self.optimizer.state_dict())
+    moments = undivided(self.optimizer.state_dict(), self.main)
     if self.main:
         state = dict(stamp=self.stamp, model=self.model.state_dict(), optimizer=moments, chance=chance, loss=self.loss_state(),
                      averaged=self.ema.n_averaged if self.ema else None, logged=self.logged(), counters={k: getattr(self, k) for k in COUNTERS})
@@ -556,7 +560,7 @@ def fit(self:Training) -> Result:
             self.notify("on_start")
             with StopFlag(self.run.folder if self.run else None) as flag: self.loop(flag)
             self.stopped |= flag.requested and self.step < self.recipe.steps  # a KeyboardInterrupt in the middle of a step ends up here
-            self.gather()
+            self.gather(everywhere=True)
             self.notify("on_end")
         finally: self.release()
     return self.result()
