@@ -21,7 +21,7 @@ def ratio_verdict(value, low, high, interval=None) -> str:
     if interval is None or not all(map(math.isfinite, interval)): return ok_if(low**2 <= value <= high**2, "fail").replace("ok", "warn")
     return "fail" if abs(sigmas(value, interval, low if value < low else high)) >= 4 else "warn"
 
-# %% ../../nbs/65_drift.ipynb #685cd20d
+# %% ../../nbs/65_drift.ipynb #8e503a84
 def finest_errors(denoise) -> list:
     "[(noise, error)] of the smallest step that was measured at each noise, sorted; NaN where there is none."
     order = sorted(range(len(denoise["step"])), key=lambda j: denoise["step"][j])
@@ -44,7 +44,7 @@ def draw_denoise(errors, wiener, copy):
 def check_loss_by_noise(
     denoise  # dict(noise, step, error [[by step] by noise], copy, wiener [by noise])
 ):
-    "At pure noise the latent error must be below the copy's, and from noise .5 on below the Wiener filter's; the value is error / copy at the highest noise. Outside `warn`, from 10 % on `fail`."
+    "At pure noise the latent error must be below the copy's, and from noise .5 on below the Wiener filter's; the value is error / copy at the highest noise. Above them `warn`; from 10 % on at the highest noise `fail`."
     errors = finest_errors(denoise)
     wiener, copy = [w for _, w in sorted(zip(denoise["noise"], denoise["wiener"]))], denoise["copy"]
     if errors[-1][0] < .9: return Finding("loss_by_noise", "skip", None, "copy and Wiener", f"Not judged: the highest noise that was measured is {errors[-1][0]:g}; prediction begins at 1.")
@@ -52,12 +52,13 @@ def check_loss_by_noise(
     value, levels = errors[-1][1]/copy, [(n, e/w) for (n, e), w in zip(errors, wiener) if w > 0]
     high = [r for n, r in levels if n >= .5]
     if not all(math.isfinite(r) for r in (value, *high)): return Finding("loss_by_noise", "fail", math.nan, "< 1 x copy", "The errors are not finite.", evidence=draw_denoise(errors, wiener, copy))
-    most, cleans = max(value, *high), min(r for _, r in levels) < .7
-    verdict = ok_if(most < 1, "warn" if most < 1.1 else "fail")
+    most, cleans = max(value, levels[-1][1]), min(r for n, r in levels if n < .75 or n == levels[0][0]) < .7
+    verdict = ok_if(most < 1, "warn" if most < 1.1 else "fail") if most >= 1 else ok_if(max(high) < 1, "warn")
     message = f"At noise {errors[-1][0]:g} the error is {value:.2f} of the copy's and {levels[-1][1]:.2f} of the Wiener filter's"
     middle = min(levels, key=lambda r: abs(r[0] - .5))
     message += f", at noise {middle[0]:g} {middle[1]:.2f} of the filter's."
     if most >= 1: message += " It denoises and does not predict." if cleans else " It has learnt neither to denoise nor to predict." if min(r for _, r in levels) > .95 else " It hardly predicts."
+    elif verdict == "warn": message += " It predicts, but hardly uses what the noisy target still shows."
     return Finding("loss_by_noise", verdict, value, "< 1 x copy, and < 1 x Wiener from noise .5 on", message, unit="x copy", n=len(errors), evidence=draw_denoise(errors, wiener, copy))
 
 # %% ../../nbs/65_drift.ipynb #1db037f7
