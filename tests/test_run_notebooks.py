@@ -7,15 +7,21 @@ import pytest, torch
 from wmkit.checkpoints import latest, list_checkpoints, model_hash, save_model
 from wmkit.cli import main, read_yaml
 from wmkit.core import read_json
+from wmkit.data.actions import DOOM
 from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.episodes import toy_dataset
 from wmkit.data.latents import build_latents
 from wmkit.doctor.doctor import BY_CHECKPOINT, doctor_checkpoint
+from wmkit.dynamics.conv import ConvDynamics
+from wmkit.dynamics.transformer import SIZES, TransformerDynamics
 from wmkit.findings import Report
+from wmkit.objectives.schedules import Lengths
+from wmkit.objectives.shortcut import NoiseSchedule
 from wmkit.runs import Run, check_params
 from wmkit.tokenizers.conv import ConvTokenizer
 from wmkit.tokenizers.transformer import TransformerTokenizer
 from wmkit.tokenizers.vq import VQTokenizer
+from wmkit.training.trainer import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
@@ -147,4 +153,9 @@ def test_configs_fit_their_notebooks():
     for file in (ROOT/"configs").glob("*.yaml"):  # train_tokenizer_vq.yaml is for train_tokenizer.ipynb
         notebook = max((n for n in NOTEBOOKS.glob("*.ipynb") if f"{file.stem}_".startswith(f"{n.stem}_")), key=lambda n: len(n.stem))
         params = check_params(notebook, read_yaml(file))
-        if "kind" in params: dict(conv=ConvTokenizer, vq=VQTokenizer, transformer=TransformerTokenizer)[params["kind"]](tuple(params["size"]), **params["model"])
+        if notebook.stem == "train_tokenizer": dict(conv=ConvTokenizer, vq=VQTokenizer, transformer=TransformerTokenizer)[params["kind"]](tuple(params["size"]), **params["model"])
+        if notebook.stem == "train_dynamics":
+            given = dict(SIZES[params["scale"]] if params["scale"] else {}) | params["model"]
+            with torch.device("meta"): dict(conv=ConvDynamics, transformer=TransformerDynamics)[params["kind"]](DOOM.to_dict(), 48, (8, 8), 4, **given)
+            NoiseSchedule(targets="every" if params["kind"] == "transformer" else "last", **params["schedule"])
+            Recipe(params["steps"], lr=params["lr"], lengths=Lengths(**dict(short=4) | params["lengths"]), **params["recipe"])

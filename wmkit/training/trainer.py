@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['EVENTS', 'EXACT', 'OWN', 'COUNTERS', 'Recipe', 'make_ema', 'blocks_of', 'muon_matrices', 'undivided', 'divided',
            'Optimizers', 'make_optimizer', 'leave_group', 'forget_accelerator', 'start_accelerator', 'keep_rng',
-           'make_generators', 'Training', 'wants_step', 'load_whole', 'Result', 'train', 'LivePlot', 'in_kernel',
-           'draw_curves', 'probe', 'steps_for_budget']
+           'make_generators', 'Training', 'load_whole', 'Result', 'train', 'LivePlot', 'in_kernel', 'draw_curves',
+           'probe', 'steps_for_budget']
 
 # %% ../../nbs/81_trainer.ipynb #cd6efaaf
-import atexit, contextlib, copy, gc, inspect, io, math, os, time
+import atexit, contextlib, copy, gc, io, math, os, time
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..checkpoints import best, latest, load_model, load_state, prune, require_stamp, save_model, step_folder
 from ..core import Progress, get_device, get_precision, read_json, rng_state, seed_everything, set_rng_state
-from ..objectives.schedules import DECAYS, Lengths, lr_at, steps_within
+from ..objectives.schedules import DECAYS, Lengths, lr_at, steps_within, wants_step
 from ..runs import StopFlag
 
 # %% ../../nbs/81_trainer.ipynb #28cb056e
@@ -194,6 +194,7 @@ class Training:
     evaluate: callable = None
     evaluate_every: int = None
     save_every: int = 500
+    save_minutes: float = 20.
     keep_last: int = 2
     best: str = None           # "higher psnr" or "lower test_loss"
     callbacks: tuple = ()
@@ -207,6 +208,7 @@ class Training:
     best_value: float = None
     stop: bool = False         # somebody here asks to stop
     stopped: bool = False      # all processes have
+    saved: float = 0.          # when the last checkpoint was written, by time.monotonic
 
 @patch(as_prop=True)
 def sampler(self:Training) -> nn.Module:
@@ -230,6 +232,7 @@ def check(self:Training):
         raise ValueError(f"best={self.best!r}: expected 'higher <metric>' or 'lower <metric>'")
     if self.best and not self.evaluate: raise ValueError(f"best={self.best!r} needs evaluate=, which measures it")
     if self.evaluate_every and not self.evaluate: raise ValueError("evaluate_every without evaluate=")
+    if not self.save_minutes > 0: raise ValueError(f"save_minutes must be above 0, got {self.save_minutes!r}")
     for name in ("save_every", "keep_last"):
         if getattr(self, name) < 1: raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)!r}")
     for c in self.callbacks:
@@ -303,11 +306,6 @@ def gather(self:Training, everywhere=False):
 # %% ../../nbs/81_trainer.ipynb #c8361045
 EXACT = ("loss", "grad_norm", "stop")  # here NaN is a number that broke; in a part of the loss it may mean "none of that kind in this batch"
 
-def wants_step(function) -> bool:
-    "Does it have a parameter named `step`?"
-    if isinstance(function, nn.Module): function = function.forward
-    return "step" in inspect.signature(function).parameters
-
 @patch
 def collect(self:Training, rows:list) -> dict:
     "Each name's mean over the rows (dicts of numbers or of tensors of one element) of all processes, as floats; one synchronisation for all."
@@ -338,7 +336,7 @@ def micro_batch(self:Training, i:int):
     return self.loss(self.wrapped, batch, chance["noise"], **clock(self.loss))
 
 # %% ../../nbs/81_trainer.ipynb #e74a1cbd
-OWN = {"step", "model", "loss", "lr", "grad_norm", "skipped", "stop", "length"}
+OWN = {"step", "model", "loss", "lr", "grad_norm", "skipped", "stop", "late", "length"}
 
 @patch
 def advance(self:Training, stop=False):
@@ -354,8 +352,9 @@ def advance(self:Training, stop=False):
         rows.append(dict(loss=loss, **values))
     norm = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.clip or math.inf)
     if self.sharded: norm = norm.full_tensor()
-    found = self.collect([row | dict(grad_norm=norm, stop=float(stop)) for row in rows])
-    stop = found.pop("stop") > 0
+    late = time.monotonic() - self.saved > 60*self.save_minutes  # the processes agree on it below
+    found = self.collect([row | dict(grad_norm=norm, stop=float(stop), late=float(late)) for row in rows])
+    stop, self.late = found.pop("stop") > 0, found.pop("late") > 0
     lr = lr_at(self.step, self.recipe)
     length = dict(length=self.recipe.lengths.at(self.step).length) if self.recipe.lengths else {}
     self.step += 1
@@ -447,6 +446,7 @@ def loss_state(self:Training): return self.loss.state_dict() if isinstance(self.
 def save(self:Training):
     "Write checkpoints/<run>/<name>/step_000123, then remove those that are neither new nor best."
     from accelerate.utils import gather_object
+    self.saved = time.monotonic()
     if not self.run: return
     streams = {number: {k: g.get_state() for k, g in pair.items()} for number, pair in self.generators.items()}
     chance = gather_object([dict(everywhere=rng_state(), streams=streams)])
@@ -539,13 +539,14 @@ def loop(self:Training, flag):
     bar = Progress(self.recipe.steps, self.name, done=self.step)
     # a stop that came in an earlier training of this notebook holds for this one: its data may be half made
     self.stopped = self.step < self.recipe.steps and self.collect([dict(stop=float(flag.requested))])["stop"] > 0
+    self.saved = time.monotonic()
     while self.step < self.recipe.steps and not self.stopped:
         stop = self.advance(flag.requested or self.stop)
         better = self.measure() if self.evaluate and self.due(self.evaluate_every) else False
         self.write()
         self.notify("on_step")
         self.stopped = stop and self.step < self.recipe.steps
-        if better or stop or self.due(self.save_every): self.save()
+        if better or stop or self.late or self.due(self.save_every): self.save()
         if self.main: bar.update(loss=self.row["loss"], **({"skipped": self.skipped} if self.skipped else {}))
     if self.stopped and self.main: print(f"{self.name}: stopped on request after step {self.step} of {self.recipe.steps}", flush=True)
 
@@ -577,6 +578,7 @@ def train(
     evaluate=None,        # evaluate(model) -> dict of numbers, on the averaged weights
     evaluate_every=None,  # steps; None: at the end alone
     save_every=500,       # steps between checkpoints
+    save_minutes=20.,     # and the longest time between two of them
     keep_last=2,          # checkpoints kept beside the best
     best=None,            # "higher psnr" or "lower test_loss": which measure decides
     callbacks=(),         # objects with any of on_start, on_step, on_evaluate, on_end, each called with the `Training`
@@ -585,7 +587,7 @@ def train(
     **recipe              # see `Recipe`
 ) -> Result:
     "Train `model` for `steps` steps, continuing the run's newest checkpoint of that name bit for bit if there is one."
-    return Training(model, batches, loss, Recipe(steps, **recipe), run, name, evaluate, evaluate_every, save_every, keep_last,
+    return Training(model, batches, loss, Recipe(steps, **recipe), run, name, evaluate, evaluate_every, save_every, save_minutes, keep_last,
                     best, tuple(callbacks), dict(card or {}), device).fit()
 
 # %% ../../nbs/81_trainer.ipynb #f9d076ef
