@@ -132,6 +132,7 @@ def shortcut_errors(dynamics, clip, schedule, generator, done=None) -> dict:
     latents, (b, t), device = clip.data.float(), clip.data.shape[:2], clip.data.device
     first = t - 1 if schedule.targets == "last" else 0
     if first == 0 and schedule.targets == "last": raise ValueError(f"clips of {t} frame: expected context frames and a target")
+    if (told := getattr(dynamics, "finest", schedule.finest)) != schedule.finest: raise ValueError(f"the dynamics was built for finest = {told}, the schedule has {schedule.finest}: give both the same")
     if schedule.start and done is None: raise ValueError(f"start = {schedule.start}: this loss must be told the optimizer steps done so far; give it `step`")
     noise, step, rows = schedule.draw(b, t, generator, done)
     noisy = add_noise(latents, noise, torch.randn(latents.shape, generator=generator, device=device))
