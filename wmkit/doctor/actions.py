@@ -77,11 +77,11 @@ def check_action_effect(
                "a cache or a player passes the action one frame late"],
        remedy="Compare the store's convention with that of the training store; look at action_lag_scan of both; build the store again.")
 def check_action_lag(
-    lags,     # {k: PSNR with the true actions minus with those of k rows later, dB, or dict(gap, interval)}
+    lags,     # {k: PSNR with the true actions minus with those of k rows later, dB, or dict(gap, interval)}; `rest` is not looked at
     floor=.1, # dB: below it nothing is said
 ):
     "No other rows may predict better than the true ones: `warn` where some do by `floor`, `fail` at 5 times that, or at four standard errors where the intervals are known. `skip` where it makes no difference. The value is the best lag."
-    gaps = {int(k): (v["gap"], v["interval"]) if isinstance(v, dict) else (v, None) for k, v in lags.items()}
+    gaps = {int(k): (v["gap"], v["interval"]) if isinstance(v, dict) else (v, None) for k, v in lags.items() if k != "rest"}
     finite = {k: v for k, v in gaps.items() if math.isfinite(v[0])}
     if not finite: return Finding("action_lag", "skip", None, "lag 0", "Not judged: no lag could be measured; the episodes are too short, or the rollouts not finite.")
     best = min(finite, key=lambda k: finite[k][0])

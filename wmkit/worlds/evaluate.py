@@ -272,16 +272,18 @@ def measure_sweep(world, clips, windows, horizon=4, context_noise=(0., .02, .05,
 
 # %% ../../nbs/52_evaluate.ipynb #b2f4d14d
 def measure_lags(world, clips, windows, horizon=4, lags=(-2, -1, 1, 2), seed=0, batch=64) -> dict:
-    "{lag: `gap` in dB, `interval`}: PSNR with the true actions minus PSNR with those of `lag` rows later, context included; NaN where the episodes are too short."
+    "{lag: `gap` in dB, `interval`}: PSNR with the true actions minus PSNR with those of `lag` rows later, context included; `rest`: minus PSNR with nothing done in the dream. NaN where the episodes are too short."
     reach, length = max(map(abs, lags)), world.context + horizon
     room = {e: n - length - reach for e, n in clips.episodes.items()}   # the last start that leaves rows for every lag
     inner = sorted({(e, min(max(s, reach + 1), room[e])) for e, s in windows if room[e] > reach})  # the first row of an episode is not known
-    if len(inner) < 2: return {str(lag): dict(gap=math.nan, interval=[math.nan]*2) for lag in lags}
+    if len(inner) < 2: return {str(lag): dict(gap=math.nan, interval=[math.nan]*2) for lag in (*lags, "rest")}
     rows = clips.get([(e, s - reach) for e, s in inner], length + 2*reach).actions
-    found = {lag: dream_errors(world, clips, inner, horizon, seed, batch, rows[:, reach + lag:][:, :length]).double().mean(1) for lag in (0, *lags)}
+    played = {lag: rows[:, reach + lag:][:, :length] for lag in (0, *lags)}
+    played["rest"] = torch.cat([played[0][:, :world.context], rest_action(world.space, rows.flatten(0, 1)).expand(len(rows), horizon, -1)], 1)
+    found = {lag: dream_errors(world, clips, inner, horizon, seed, batch, actions).double().mean(1) for lag, actions in played.items()}
     every, episodes = torch.ones(len(inner)).double(), [e for e, _ in inner]
     def gap(lag): return lambda w: psnr(weighted(found[0], w)) - psnr(weighted(found[lag], w))
-    return {str(lag): dict(gap=gap(lag)(every), interval=list(episode_interval(gap(lag), episodes, 300))) for lag in lags}
+    return {str(lag): dict(gap=gap(lag)(every), interval=list(episode_interval(gap(lag), episodes, 300))) for lag in (*lags, "rest")}
 
 # %% ../../nbs/52_evaluate.ipynb #e13dd320
 def _coded_pairs(world, clips, count, length=17):
