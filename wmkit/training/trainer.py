@@ -90,6 +90,7 @@ def muon_matrices(model:nn.Module) -> list:
     "The parameters that Muon gets: the weight of each `nn.Linear` in a block."
     return [m.weight for b in blocks_of(model) for m in b.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
 
+# %% ../../nbs/81_trainer.ipynb #ab39f7aa
 def undivided(value, keep=True):
     "Every divided tensor in dicts and lists put together, on the CPU; all processes must ask, those that do not `keep` get None."
     if isinstance(value, dict): return {k: undivided(v, keep) for k, v in value.items()}
