@@ -33,7 +33,7 @@ from wmkit.worlds.world import World
 
 CONTEXT, HORIZON, K = 4, 12, 4
 NEAR, FAR = 32, 24                         # held-out windows that move: for the next frame, and for all of HORIZON at the end
-SHAPE = dict(width=256, depth=4, heads=4, registers=8, every=4)
+SHAPE = dict(width=256, depth=4, heads=4, registers=8, every=4, mixing=False)  # the peer has no local mixing
 BIG = dict(model=SHAPE, schedule=dict(targets="every"), batch=2, frames=8, recipe=dict(lr=1e-3, warmup=50))
 OURS = dict(model=dict(flows=4, window=6, width=96, depth=4, heads=4, registers=2, every=4), schedule=dict(targets="every", bootstrap=.125, clean=.5), batch=8, frames=6,
             recipe=dict(optimizer="muon", lr=4e-3, warmup=100, ema=.995))
