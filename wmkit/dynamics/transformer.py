@@ -121,7 +121,7 @@ class TransformerDynamics(nn.Module):
         registers=8,      # tokens of a frame that hold nothing but thoughts
         every=4,          # layers every, 2·every, … are time layers
         finest=4,         # 1/finest is the smallest step that it learns (see `NoiseSchedule`); frames that it remembers are told this step
-        mu=0.,            # of the mu-law for deltas, see `ActionInput`
+        mu=0., bins=0,    # of the mu-law for deltas, and classes on its scale: see `ActionInput`
         mixing=True,      # every space layer begins with a `LocalMixing`
         flows=0,          # flows of the `Motion` in the middle; 0: none
         recompute=False   # less memory in training, see `SpaceTime`
@@ -131,9 +131,9 @@ class TransformerDynamics(nn.Module):
         if window < 1: raise ValueError(f"window = {window} frames; expected 1 or more")
         if finest < 1 or finest & (finest - 1): raise ValueError(f"finest = {finest}; expected a power of 2: 1, 2, 4, 8, ...")
         self.config = dict(space=space, channels=channels, grid=list(grid), fine=fine, window=window, width=width, depth=depth, heads=heads, kv_heads=kv_heads, hidden=hidden,
-                           soft_cap=soft_cap, registers=registers, every=every, finest=finest, mu=mu, mixing=mixing, flows=flows, recompute=recompute)
+                           soft_cap=soft_cap, registers=registers, every=every, finest=finest, mu=mu, bins=bins, mixing=mixing, flows=flows, recompute=recompute)
         self.grid, self.channels, self.window, self.context, self.latents, self.finest = tuple(grid), channels, window, max(1, window - 1), grid[0]*grid[1], finest
-        self.actions = ActionInput(ActionSpace.from_dict(space), mu)
+        self.actions = ActionInput(ActionSpace.from_dict(space), mu, bins)
         n, condition = self.latents, 2*width
         self.enter, self.place = nn.Linear(channels, width), nn.Parameter(torch.randn(n, width)*.1)  # moving forward looks different at the left and at the right
         self.act = nn.Sequential(nn.Linear(self.actions.width, width), nn.SiLU(), nn.Linear(width, width))

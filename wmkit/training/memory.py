@@ -306,14 +306,13 @@ def forecast(
     steps:int,             # of the training
     lengths:Lengths,       # of its clips
     device,                # a `Device`: `this_device()`, or one of DEVICES
-    slower=1.,             # times the seconds: of a real step over those forecast
     **how                  # as for `rehearse`
 ) -> Forecast:
     "Rehearse one step of every phase; allocates nothing."
     phases = []
     for work, share in lengths.shares(steps).items():
         found = rehearse(make, loss, work.length, work.batch, work.accumulate, **how)
-        phases.append(Phase(work, round(share*steps), found, slower*device.seconds(found.work)))
+        phases.append(Phase(work, round(share*steps), found, device.seconds(found.work)))
     return Forecast(phases, device, dict(make=make, loss=loss, how=how))
 
 # %% ../../nbs/80_memory.ipynb #c8c19d33
