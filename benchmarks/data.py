@@ -102,7 +102,7 @@ def write_source(folder, play, seconds, rate=20):
 
 MEASURE = """
 import re, sys
-from wmkit.data.import_folder import import_folder
+from wmkit.importers.folder import import_folder
 import_folder(sys.argv[1], sys.argv[2], workers=0)
 print('PEAK', int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024)
 """  # not getrusage: what a process measures there begins with the memory of the one that started it
@@ -135,7 +135,7 @@ def pooled(folder):
     (folder/"many/videos").mkdir(parents=True)
     play = Dataset(folder/"play120")
     for i in range(8): shutil.copy(play.path(i % 2), folder/f"many/videos/{i}.mp4")
-    from wmkit.data.import_video import import_video
+    from wmkit.importers.video import import_video
     times = []
     for workers in (0, 2):
         start = time.perf_counter()

@@ -21,12 +21,12 @@ from wmkit.data.clips import Clip, Clips, build_frames, to_float
 from wmkit.data.latents import build_latents, open_latents
 from wmkit.data.record import record
 from wmkit.dynamics.conv import ConvDynamics
-from wmkit.dynamics.dynamics import cached
+from wmkit.dynamics.protocol import cached
 from wmkit.dynamics.transformer import TransformerDynamics
 from wmkit.objectives.sampler import sample
 from wmkit.objectives.shortcut import NoiseSchedule, ShortcutLoss
 from wmkit.tokenizers.conv import ConvTokenizer
-from wmkit.tokenizers.tokenizers import TokenizerLoss
+from wmkit.tokenizers.protocol import TokenizerLoss
 from wmkit.training.trainer import Recipe, make_optimizer
 from wmkit.worlds.evaluate import moving_windows, rollout_errors, summarize
 from wmkit.worlds.world import World

@@ -15,7 +15,7 @@ from wmkit.core import settings
 from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.record import record
 from wmkit.tokenizers.conv import ConvTokenizer
-from wmkit.tokenizers.tokenizers import TokenizerLoss
+from wmkit.tokenizers.protocol import TokenizerLoss
 from wmkit.tokenizers.transformer import TransformerTokenizer
 from wmkit.tokenizers.vq import VQTokenizer
 

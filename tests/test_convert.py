@@ -12,7 +12,7 @@ import pytest
 READER = """
 import os, time
 from wmkit.data.actions import DOOM
-from wmkit.data.convert import Recording, Row, convert, video_frames, video_info
+from wmkit.importers.convert import Recording, Row, convert, video_frames, video_info
 
 def read(notes, video, wait, die):
     if notes.name == die: os._exit(9)  # as the memory's warden or a crash in a decoder would end it

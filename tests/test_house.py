@@ -79,7 +79,7 @@ def test_one_notebook_one_module():
 
 def test_a_notebook_is_named_after_its_module():
     wrong = [f"{name(n)} -> {module_of(n)}" for n in every_notebook("") if n.stem != "index"
-             and not (re.match(r"\d\d_", n.name) and (module_of(n) or "").split(".")[-1] == n.stem[3:])]
+             and not (re.match(r"\d\d_", n.name) and (module_of(n) or "").split(".")[-1] == n.stem[3:].removeprefix("import_"))]
     wrong += [f"{name(n)} -> {module_of(n)}: only numbered notebooks export" for n in every_notebook("*") if module_of(n)]  # runs, explore, guides
     assert not wrong, wrong
 

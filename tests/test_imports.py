@@ -18,7 +18,7 @@ WRITERS = {name: importlib.import_module(f"writers.{name}") for name in FORMATS}
 CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
 
 
-def importer(name): return getattr(importlib.import_module(f"wmkit.data.import_{name}"), f"import_{name}")
+def importer(name): return getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ import importlib, os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-import wmkit.data.convert as convert
+import wmkit.importers.convert as convert
 from pathlib import Path
 write, written = convert._Cutter.write, [0]
 def dying(self, row):
@@ -84,7 +84,7 @@ def dying(self, row):
     if written[0] == 40: os.kill(os.getpid(), signal.SIGKILL)
 for name in sys.argv[3:]:
     writer, place = importlib.import_module(f"writers.{name}"), Path(sys.argv[2])/name
-    run = getattr(importlib.import_module(f"wmkit.data.import_{name}"), f"import_{name}")
+    run = getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
     if not os.fork():
         convert._Cutter.write = dying
         run(place/"source", place/"new", workers=0, **writer.EXTRA)

@@ -11,7 +11,7 @@ from wmkit.data.actions import DOOM
 from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.episodes import toy_dataset
 from wmkit.data.latents import build_latents
-from wmkit.doctor.doctor import BY_CHECKPOINT, doctor_checkpoint
+from wmkit.doctor.report import BY_CHECKPOINT, doctor_checkpoint
 from wmkit.dynamics.conv import ConvDynamics
 from wmkit.dynamics.transformer import SIZES, TransformerDynamics
 from wmkit.findings import Report

@@ -57,7 +57,7 @@ def _record(args):
     return 0
 
 def _doctor(args):
-    from wmkit.doctor import doctor
+    from wmkit.doctor import report as doctor
     if not Path(args.folder).exists(): raise FileNotFoundError(f"{args.folder} does not exist; expected the folder of a data set, such as data/NAME, or of a checkpoint")
     data = (Path(args.folder)/"meta/info.json").is_file()
     report = doctor.doctor_dataset(args.folder) if data else doctor.doctor_checkpoint(args.folder)
@@ -92,7 +92,7 @@ def _add_sweep(add):
     p.set_defaults(call=_sweep)
 
 # %% ../nbs/90_cli.ipynb #3efb191b
-FORMATS = {name: (f"wmkit.data.import_{name}", f"import_{name}") for name in
+FORMATS = {name: (f"wmkit.importers.{name}", f"import_{name}") for name in
            ("folder", "video", "lerobot", "minerl", "vpt", "gamefactory", "csgo", "owamcap", "owl", "unreal", "fastvideo")}
 
 MAPPING = """videos: "videos/*.mp4"      # my_game/videos/monday.mp4 ...
@@ -152,7 +152,7 @@ def import_parser(
 ):
     "(parser of `wmkit import FORMAT ...`, the importer)."
     from fastcore.docments import docments
-    from wmkit.data.convert import convert
+    from wmkit.importers.convert import convert
     if format not in FORMATS: raise ValueError(f"import: no format {format!r}; there are {', '.join(FORMATS)} (see wmkit import --help)")
     module, function = FORMATS[format]
     importer = getattr(importlib.import_module(module), function)

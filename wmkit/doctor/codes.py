@@ -291,7 +291,7 @@ def at_rest(model):
         set_rng_state(state)
 
 def examine_codes(
-    tokenizer,  # with the protocol of wmkit.tokenizers.tokenizers, e.g. from `load_model`
+    tokenizer,  # with the protocol of wmkit.tokenizers.protocol, e.g. from `load_model`
     frames,     # b t 3 h w in [-1, 1], t >= 2, of different moments: 32 clips of 2 frames are enough
     seed=0
 ) -> list:

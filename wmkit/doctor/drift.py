@@ -10,7 +10,7 @@ __all__ = ['ratio_verdict', 'finest_errors', 'draw_denoise', 'check_loss_by_nois
 
 # %% ../../nbs/65_drift.ipynb #ff896df4
 import math
-from .actions import effect_verdict, judge_measure, sigmas
+from .obedience import effect_verdict, judge_measure, sigmas
 from ..findings import Finding, Report, check, ok_if, small_figure, worst
 
 # %% ../../nbs/65_drift.ipynb #d5daa611

@@ -12,7 +12,7 @@ from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
 from ..data.actions import ActionSpace
-from .dynamics import ActionInput
+from .protocol import ActionInput
 
 # %% ../../nbs/31_conv.ipynb #d31cf4b5
 class FilmBlock(nn.Module):
@@ -43,7 +43,7 @@ def warp(
 
 # %% ../../nbs/31_conv.ipynb #023d3a78
 class ConvDynamics(nn.Module):
-    "Flow, paint and denoise over the last `context` frames; see `wmkit.dynamics.dynamics` for the protocol."
+    "Flow, paint and denoise over the last `context` frames; see `wmkit.dynamics.protocol` for the protocol."
     def __init__(self,
         space:dict,      # ActionSpace.to_dict()
         channels:int,    # d: numbers a token

@@ -16,7 +16,7 @@ from torch import nn
 from ..blocks import RMSNorm, SpaceTime
 from ..data.actions import ActionSpace
 from .conv import warp
-from .dynamics import ActionInput
+from .protocol import ActionInput
 
 def exact(linear, x):
     "A linear map in float32, whatever autocast says and however the weights are stored."
@@ -109,7 +109,7 @@ class Motion(nn.Module):
 
 # %% ../../nbs/32_transformer.ipynb #927dc85a
 class TransformerDynamics(nn.Module):
-    "Block-causal space-time transformer; see `wmkit.dynamics.dynamics` for the protocol."
+    "Block-causal space-time transformer; see `wmkit.dynamics.protocol` for the protocol."
     def __init__(self,
         space:dict,       # ActionSpace.to_dict()
         channels:int,     # d: numbers a latent token

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
-from .tokenizers import LatentStatistics, check_frames
+from .protocol import LatentStatistics, check_frames
 
 # %% ../../nbs/22_conv.ipynb #5a046224
 class ResidualBlock(nn.Module):
@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x): return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
 
 class ConvTokenizer(nn.Module):
-    "Autoencoder without an adversary; see `wmkit.tokenizers.tokenizers` for the protocol."
+    "Autoencoder without an adversary; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,
         size=(64, 64),  # height, width of the frames; multiples of stride·fine
         stride=2,       # pixels of a cell: 2, 4 or 8

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from .tokenizers import check_frames
+from .protocol import check_frames
 
 # %% ../../nbs/21_perceptual.ipynb #bc87f22b
 # stages of (pooling window or 0, kernels of the convolutions)

@@ -12,7 +12,7 @@ from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
 from ..blocks import SpaceTime
-from .tokenizers import LatentStatistics, check_frames
+from .protocol import LatentStatistics, check_frames
 
 # %% ../../nbs/24_transformer.ipynb #b7b782aa
 def cell_centres(
@@ -33,7 +33,7 @@ def last_are_hidden(
 
 # %% ../../nbs/24_transformer.ipynb #0530dab2
 class TransformerTokenizer(nn.Module):
-    "Block-causal space-time autoencoder; see `wmkit.tokenizers.tokenizers` for the protocol."
+    "Block-causal space-time autoencoder; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,
         size=(64, 64),        # height, width of the frames; multiples of the patch
         patch=8,              # pixels of a patch's side

@@ -15,7 +15,7 @@ from torch import nn
 from vector_quantize_pytorch import FSQ
 from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 from .conv import ResidualBlock
-from .tokenizers import LatentStatistics, check_frames
+from .protocol import LatentStatistics, check_frames
 
 # %% ../../nbs/23_vq.ipynb #1a38ed3e
 @torch.no_grad()
@@ -69,7 +69,7 @@ class EmaCodebook(Codebook):
 
 # %% ../../nbs/23_vq.ipynb #843a1199
 class VQTokenizer(nn.Module):
-    "Discrete autoencoder; see `wmkit.tokenizers.tokenizers` for the protocol."
+    "Discrete autoencoder; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,
         size=(64, 64),       # height, width of the frames; multiples of stride
         stride=4,            # pixels of a cell, even; each cell is a code

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from ..core import Progress
-from ..tokenizers.tokenizers import box_slices
+from ..tokenizers.protocol import box_slices
 
 # %% ../../nbs/51_metrics.ipynb #be7fdf65
 def squared_error(

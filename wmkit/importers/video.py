@@ -11,10 +11,10 @@ import math
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace, Channel
+from ..data.actions import ActionSpace, Channel
 from .convert import Break, Notes, Recording, Row, convert, source_folder, video_frames, video_info
-from .cuts import CUT, CutDetector, small_picture
-from .episodes import Dataset
+from ..data.cuts import CUT, CutDetector, small_picture
+from ..data.episodes import Dataset
 from .events import frame_times, pick_frames, regular_rows
 
 # %% ../../nbs/14_import_video.ipynb #34aad7da

@@ -11,8 +11,8 @@ import csv, io, json, math
 from itertools import groupby
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace, Channel
-from .align import judge_alignment
+from ..data.actions import ActionSpace, Channel
+from ..data.align import judge_alignment
 from .convert import Break, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info
 
 # %% ../../nbs/14_import_gamefactory.ipynb #9bb8fc10
@@ -173,7 +173,7 @@ def import_gamefactory(
     dest,         # the new data set
     scale=15.,    # degrees of one unit of yaw_delta and pitch_delta
     strict=True,  # turns that contradict the absolute angles are an error; False: they are reported
-    **options     # of `wmkit.data.convert.convert`: fps, size, workers, skip_bad ...
+    **options     # of `wmkit.importers.convert.convert`: fps, size, workers, skip_bad ...
 ):
     "Import GameFactory's GF-Minecraft: metadata/*.json, video/*.mp4, annotation.csv."
     if not (_is_number(scale) and scale): raise ValueError(f"scale = {scale!r}; expected degrees, and not 0")

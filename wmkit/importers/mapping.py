@@ -11,7 +11,7 @@ import ast, re
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace, Channel
+from ..data.actions import ActionSpace, Channel
 
 # %% ../../nbs/12_mapping.ipynb #246bb8ed
 def read_mapping(

@@ -11,8 +11,8 @@ import math, re
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace, Channel
-from .align import judge_alignment
+from ..data.actions import ActionSpace, Channel
+from ..data.align import judge_alignment
 from .convert import Break, Recording, Row, convert, source_folder
 
 # %% ../../nbs/14_import_csgo.ipynb #92972682

@@ -11,8 +11,8 @@ import io, json
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace
-from .align import judge_alignment
+from ..data.actions import ActionSpace
+from ..data.align import judge_alignment
 from .convert import Recording, Row, at_from_led_to, convert, inside, source_folder
 from .mapping import numbers, read_mapping, read_rules, rules_from
 

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Iterator, NamedTuple
 import numpy as np
 from ..core import Progress, atomic_folder, read_json, write_json
-from .actions import ActionSpace, pool
-from .episodes import Dataset, EpisodeWriter, join_datasets, resize, video_info
+from ..data.actions import ActionSpace, pool
+from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize, video_info
 
 # %% ../../nbs/12_convert.ipynb #eaa05a86
 class Row(NamedTuple):

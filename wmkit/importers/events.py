@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .actions import ActionSpace, Channel
+from ..data.actions import ActionSpace, Channel
 
 # %% ../../nbs/12_events.ipynb #4569129f
 VIRTUAL_KEYS = {1: "mouse_left", 2: "mouse_right", 4: "mouse_middle", 5: "mouse_x1", 6: "mouse_x2", 8: "backspace", 9: "tab", 13: "enter", 19: "pause",
@@ -202,7 +202,7 @@ def usual_rate(
 def frame_times(path) -> np.ndarray:
     "Seconds [n] at which each frame of a video is shown, ascending; ValueError for a file that is empty, cut off, or no video."
     import av
-    from wmkit.data.convert import video_info
+    from wmkit.importers.convert import video_info
     video_info(path)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

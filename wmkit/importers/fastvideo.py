@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-from .actions import ActionSpace, Channel
-from .align import judge_alignment
+from ..data.actions import ActionSpace, Channel
+from ..data.align import judge_alignment
 from .convert import Recording, Row, at_from_led_to, convert, inside, source_folder, video_frames, video_info
 from .mapping import view_columns
 

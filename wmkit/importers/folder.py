@@ -13,8 +13,8 @@ import csv, json, re
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace
-from .align import judge_alignment
+from ..data.actions import ActionSpace
+from ..data.align import judge_alignment
 from .convert import Break, Notes, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info
 from .events import frame_times
 from .mapping import keys_of, known_words, numbers, read_mapping, read_rules, rules_from
@@ -512,7 +512,7 @@ def find_mapping(folder, name):
 def import_folder(
     source, dest,
     mapping="mapping.yaml",  # the mapping's file, in the source folder
-    **options                # of `wmkit.data.convert.convert`: fps, size, crop, ...
+    **options                # of `wmkit.importers.convert.convert`: fps, size, crop, ...
 ):
     "Your own folder: videos (or folders of numbered images) with an action file for each, and a mapping that says what the columns mean."
     folder = source_folder(source, dest)

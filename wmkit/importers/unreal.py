@@ -14,8 +14,8 @@ import csv, json, math, os, re, struct
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from .actions import ActionSpace, Channel
-from .align import judge_alignment
+from ..data.actions import ActionSpace, Channel
+from ..data.align import judge_alignment
 from .convert import Break, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info
 from .mapping import view_columns
 

@@ -10,7 +10,7 @@ import json
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 import numpy as np
-from .align import judge_alignment
+from ..data.align import judge_alignment
 from .convert import Break, Recording, Row, convert, source_folder, video_info
 from .events import Events, event_space, frame_times, parse_keys, pick_frames, regular_rows, usual_rate
 

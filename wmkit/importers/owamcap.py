@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .align import judge_alignment
+from ..data.align import judge_alignment
 from .convert import Break, Recording, Row, convert, inside, source_folder, video_info
 from .events import Events, event_space, frame_times, given_rate, parse_keys, pick_frames, regular_rows, usual_rate
 

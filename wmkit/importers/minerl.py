@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from ..core import read_json
-from .actions import ActionSpace, Channel
-from .align import judge_alignment
+from ..data.actions import ActionSpace, Channel
+from ..data.align import judge_alignment
 from .convert import Notes, Recording, Row, convert, source_folder, video_frames, video_info
 
 # %% ../../nbs/14_import_minerl.ipynb #76a51e81
@@ -125,7 +125,7 @@ def _more_channels(numbers):
 def import_minerl(
     source,     # a folder of <environment>/<stream>/, or an archive of it
     dest,       # the new data set
-    **options   # of `wmkit.data.convert.convert`: fps, size, workers, skip_bad ...
+    **options   # of `wmkit.importers.convert.convert`: fps, size, workers, skip_bad ...
 ):
     "Import MineRL v0 streams: recording.mp4, rendered.npz, metadata.json."
     folder = source_folder(source, dest)
