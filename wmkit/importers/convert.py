@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ARCHIVES', 'ENGINES', 'Row', 'Break', 'Notes', 'Recording', 'at_from_led_to', 'video_frames', 'inside', 'unpack',
            'work_folder', 'source_folder', 'resampled', 'Picture', 'convert_recording', 'in_process', 'in_pool',
-           'in_ray', 'describe_import', 'convert']
+           'in_ray', 'describe_import', 'convert', 'action_text', 'show_rows']
 
 # %% ../../nbs/12_convert.ipynb #fab1db52
 import hashlib, json, lzma, math, multiprocessing, os, shutil, stat, tarfile, threading, zipfile, zlib
@@ -504,3 +504,27 @@ def convert(
     shutil.rmtree(work)
     print(describe_import(report), flush=True)
     return Dataset(dest)
+
+# %% ../../nbs/12_convert.ipynb #edd4f0ab
+def action_text(action, space: ActionSpace) -> str:
+    "The channels of an action that are not zero, one a line; `nothing`, or `not known` for None."
+    if action is None:
+        return "not known"
+    given = [(c, float(v)) for c, v in zip(space.channels, action, strict=True) if v]
+    lines = [c.name if c.kind == "button" else f"{c.name} {v:+.3g}" for c, v in given]
+    return "\n".join(lines) or "nothing"
+
+def show_rows(rows, space: ActionSpace, most: int = 4):
+    "A figure of the first `most` rows: each frame under its action; a `Break` as its reason."
+    from textwrap import fill
+    from wmkit.findings import small_figure
+    shown = list(rows)[:most]
+    figure, axes = small_figure(1.8*len(shown), 1.9, len(shown))
+    for ax, row in zip(axes if len(shown) > 1 else [axes], shown):
+        ax.axis("off")
+        if isinstance(row, Break):
+            ax.text(.5, .5, fill(row.reason, 18), fontsize=8, ha="center", va="center")
+            continue
+        ax.imshow(row.frame)
+        ax.set_title(action_text(row.action, space), fontsize=8)
+    return figure
