@@ -1,16 +1,24 @@
-# make quickstart   set up, then record play, train a small world and open it up: one run folder under outputs/
-# make test         set up, then every test
+# make quickstart   set up, then record play, train a small world and open it up: one run folder
+# make test         set up, then every test but the slow ones (under 12 minutes on two cores)
+# make test-slow    the trainings that are marked slow
 # make lab          JupyterLab on the newest run
+# make docs         the pages and every chapter as a site: build/docs/index.html
 # make bench        the benchmarks
 # make clean        remove what make made here: .venv and caches; never data, checkpoints or outputs
-.PHONY: quickstart test lab bench clean setup readme lock
+.PHONY: quickstart test test-slow lab docs pages bench clean setup readme lock
 BIN = .venv/bin
+# Each test process computes on one core; all of them together fill the machine.
+PYTEST = OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n auto \
+	--dist loadgroup --no-loadscope-reorder
 
 quickstart: setup
 	$(BIN)/wmkit run quickstart -f configs/quickstart.yaml
 
 test: setup
-	@$(BIN)/python tests/run_tests.py
+	@$(PYTEST) -m "not slow"
+
+test-slow: setup
+	@$(PYTEST) -m slow
 
 lab: setup
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(firstword $(shell ls -t outputs/*/notebook.ipynb 2>/dev/null) nbs/index.ipynb)
@@ -19,10 +27,19 @@ bench: setup
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 clean:
-	rm -rf .venv *.egg-info build .pytest_cache .ruff_cache
-	find nbs wmkit tests $(wildcard benchmarks) -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	rm -rf .venv build .pytest_cache .ruff_cache wmkit.egg-info
+	find nbs wmkit tests benchmarks -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-prune -exec rm -rf {} +
 
-# Done again only when a lock, pyproject.toml or the script changes; then it needs no network if nothing new is asked for.
+docs: setup pages
+	$(BIN)/sphinx-build -q -W --keep-going -j auto docs build/docs
+
+# docs/checks.md and docs/api.md, from the package itself.
+pages: setup
+	$(BIN)/python docs/pages.py
+
+# Done again only when a lock, pyproject.toml or the script changes; then it needs no network if
+# nothing new is asked for.
 setup: .venv/.wmkit
 .venv/.wmkit: requirements.lock requirements-cpu.lock requirements-cuda.lock pyproject.toml .ci/setup
 	@sh .ci/setup
@@ -31,15 +48,17 @@ setup: .venv/.wmkit
 readme: setup
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --stdout nbs/index.ipynb | sed 's/](\.\.\//](/g' > README.md
 
-# Pins that still fit are kept; delete them from the locks to renew them. torch and all that needs its CUDA build go into
-# requirements-cuda.lock. The CPU build of torch is in no registry, so uv cannot hash it: requirements-cpu.lock is kept by hand,
-# at the same version (a test compares them), with the hash of the wheel for Linux x86_64 and Python 3.11.
+# Pins that still fit are kept; delete them from the locks to renew them. torch and all that needs
+# its CUDA build go into requirements-cuda.lock. The CPU build of torch is in no registry, so uv
+# cannot hash it: requirements-cpu.lock is kept by hand, at the same version (a test compares them),
+# with the hash of the wheel for Linux x86_64 and Python 3.11.
 lock:
 	@test -x $(BIN)/python || sh .ci/setup
 	$(BIN)/python -m pip install --quiet uv
 	cat requirements.lock requirements-cuda.lock > .requirements
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --no-annotate --extra dev pyproject.toml --output-file .requirements
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev \
+		pyproject.toml --output-file .requirements
 	awk '/^[a-z0-9]/ { cuda = /^(torch|torchvision|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==/ } \
 		{ print > (cuda ? "requirements-cuda.lock" : "requirements.lock") }' .requirements
 	rm .requirements

@@ -63,12 +63,17 @@ def is_typed(function):
     return bool(function.returns) and all(a.annotation for a in asked)
 
 
-def public_doors(tree):
-    "Functions and methods that `__all__` or a public class offers."
-    names = set()
+def offered(tree):
+    "The names in `__all__`."
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            names = set(ast.literal_eval(node.value))
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def public_doors(tree):
+    "Functions and methods that `__all__` or a public class offers."
+    names = offered(tree)
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in names]
     patched = [n for n in tree.body if isinstance(n, ast.FunctionDef) and _patches(n)]
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name in names]
