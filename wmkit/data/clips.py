@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PART', 'EVENTS', 'SHARES', 'led_to', 'to_float', 'to_uint8', 'write_store', 'is_built', 'store_name', 'build_frames',
-           'Clip', 'Clips', 'row_events', 'EventWeights', 'event_weights', 'draw_events', 'clip_length']
+           'Clip', 'Clips', 'StoredEpisode', 'row_events', 'EventShare', 'EventWeights', 'event_weights',
+           'show_balance']
 
 # %% ../../nbs/17_clips.ipynb #b4b0a1ae
 import os
@@ -42,9 +43,11 @@ def to_float(
     return frames.float()/127.5 - 1
 
 def to_uint8(
-    frames  # float in [-1, 1], any shape; what lies outside is clipped
+    frames  # uint8, or float in [-1, 1]; any shape
 ):
-    "float in [-1, 1] to uint8."
+    "Frames as uint8: floats in [-1, 1] are scaled and clipped, uint8 is returned as it is."
+    if frames.dtype == torch.uint8:
+        return frames
     return ((frames.float().clamp(-1, 1) + 1)*127.5).round().to(torch.uint8)
 
 # %% ../../nbs/17_clips.ipynb #f67f53d0
@@ -148,31 +151,52 @@ class Clips:
         self.splits = {e["index"]: e["split"] for e in store["episodes"]}
         if not stride >= 1: raise ValueError(f"stride = {stride}; expected 1 or more frames from one window to the next")
         self.split, self.length, self.stride, self._handles = split, length, stride, (None, {})
-        self._starts(length)
+        self._counts, self._episode_numbers = {}, torch.tensor(list(self.episodes))
+        self.window_counts(length)
 
     def __getstate__(self): return self.__dict__ | dict(_handles=(None, {}))
     def __repr__(self):
         return (f"Clips({self.folder}, {self.split}: {len(self.episodes)} episodes, {sum(self.episodes.values())} {self.kind} at {self.fps} fps, "
                 f"windows of {self.length}, {self.space})")
 
-    def _starts(self, length):
-        "How many windows of `length` each episode has for `sample`."
-        counts = torch.tensor([max(n - length + self.stride, 0)//self.stride for n in self.episodes.values()])
+    def window_counts(self, length: int) -> torch.Tensor:
+        "How many windows of `length` each episode has for `sample`: int64 [episodes]."
+        if length not in self._counts:
+            self._counts[length] = self._count_windows(length)
+        return self._counts[length]
+
+    def _count_windows(self, length):
+        frames = torch.tensor(list(self.episodes.values()))
+        counts = (frames - length + self.stride).clamp(min=0)//self.stride
         if length < 1 or counts.sum() == 0:
-            raise ValueError(f"{self.folder}, {self.split}: no window of {length}; the longest episode has {max(self.episodes.values())} frames")
+            longest = f"the longest episode has {frames.max()} frames"
+            raise ValueError(f"{self.folder}, {self.split}: no window of {length}; {longest}")
         return counts
 
 # %% ../../nbs/17_clips.ipynb #dc241c30
+@dataclass(frozen=True)
+class StoredEpisode:
+    "The tensors of an episode in a store: views of the mapped file, read when they are copied."
+    data: torch.Tensor     # t ...: frames, latents or codes, as they are stored
+    actions: torch.Tensor  # t a: row t led to frame t
+    known: torch.Tensor    # t, bool: is there such an action?
+
+def _open_episode(path: Path, kind: str) -> StoredEpisode:
+    try:
+        with safe_open(path, "pt") as file:
+            return StoredEpisode(*(file.get_tensor(name) for name in (kind, "actions", "known")))
+    except (SafetensorError, OSError) as e:
+        advice = f"remove {path.parent} and build it again"
+        raise ValueError(f"{path} is missing or truncated ({e}); {advice}") from None
+
 @patch
-def _file(self:Clips, episode):
+def episode(self: Clips, episode: int) -> StoredEpisode:
     "The tensors of an episode: views of the mapped file, read when they are copied."
-    if self._handles[0] != os.getpid(): self._handles = os.getpid(), {}
+    if self._handles[0] != os.getpid():
+        self._handles = os.getpid(), {}
     handles = self._handles[1]
     if episode not in handles:
-        path = self.folder/self.files[episode]
-        try:
-            with safe_open(path, "pt") as file: handles[episode] = {k: file.get_tensor(k) for k in (self.kind, "actions", "known")}
-        except (SafetensorError, OSError) as e: raise ValueError(f"{path} is missing or truncated ({e}); remove {self.folder} and build it again") from None
+        handles[episode] = _open_episode(self.folder/self.files[episode], self.kind)
     return handles[episode]
 
 @patch
@@ -182,14 +206,15 @@ def get(self:Clips,
 ) -> Clip:
     "The clip of just these windows."
     length = self.length if length is None else length
-    parts = {k: [] for k in (self.kind, "actions", "known")}  # of views: each window is copied once, by stack
+    parts = [], [], []  # views of data, actions, known: each window is copied once, by stack
     for episode, start in windows:
         if episode not in self.episodes: raise IndexError(f"{self.folder}: no episode {episode} in split {self.split}")
         if not 0 <= start <= self.episodes[episode] - length:
             raise IndexError(f"episode {episode} has {self.episodes[episode]} frames: no window of {length} at {start}")
-        file = self._file(episode)
-        for k in parts: parts[k].append(file[k][start:start+length])
-    data, actions, known = (torch.stack(v) for v in parts.values())
+        stored = self.episode(episode)
+        for views, rows in zip(parts, (stored.data, stored.actions, stored.known)):
+            views.append(rows[start:start + length])
+    data, actions, known = (torch.stack(views) for views in parts)
     return Clip(data, actions, known, [(int(e), int(s)) for e, s in windows])
 
 # %% ../../nbs/17_clips.ipynb #8403d139
@@ -202,13 +227,13 @@ def sample(self:Clips,
 ) -> Clip:
     "`batch` windows drawn from all that fit into an episode."
     length = self.length if length is None else length
-    counts = self._starts(length)
+    counts = self.window_counts(length)
     ends = counts.cumsum(0)
     draws = torch.randint(int(ends[-1]), (batch,), generator=generator) if weights is None else weights.draw(self, batch, generator, length)
     which = torch.searchsorted(ends, draws, right=True)
     starts = (draws - (ends - counts)[which])*self.stride
-    episodes = list(self.episodes)
-    return self.get([(episodes[w], s) for w, s in zip(which.tolist(), starts.tolist())], length)
+    episodes = self._episode_numbers[which]
+    return self.get(list(zip(episodes.tolist(), starts.tolist())), length)
 
 @patch
 def windows(self:Clips,
@@ -217,7 +242,7 @@ def windows(self:Clips,
 ) -> list:
     "(episode, first frame) of all windows, in order: the fixed set that evaluation runs over."
     length = self.length if length is None else length
-    self._starts(length)
+    self.window_counts(length)
     return [(e, s) for e, n in self.episodes.items() for s in range(0, n - length + 1, stride or length)]
 
 # %% ../../nbs/17_clips.ipynb #4a3f0287
@@ -239,31 +264,86 @@ def row_events(
     return events
 
 # %% ../../nbs/17_clips.ipynb #2f4e4c93
+@dataclass(frozen=True)
+class EventShare:
+    "How often a kind of event stands in a store, and how often it is drawn."
+    rows: float   # its share of the rows that some window holds
+    asked: float  # the share of the draws that are made because of it
+    seen: float   # its expected share of the rows in the windows drawn
+
+@dataclass(frozen=True)
+class _Windows:
+    "The windows of one episode: each holds the rows from start + first to start + length - 1."
+    events: np.ndarray  # t: the kind of each row
+    starts: np.ndarray  # first frame of each window
+    first: int
+    length: int
+
+    def sums(self, values):
+        "Sum of `values` [t] over the rows of each window."
+        total = np.concatenate([[0.], np.cumsum(values)])
+        return total[self.starts + self.length] - total[self.starts + self.first]
+
+    def reach(self):
+        "How many windows hold each row: [t]."
+        size = len(self.events) + 1
+        begun = np.bincount(self.starts + self.first, minlength=size)
+        ended = np.bincount(self.starts + self.length, minlength=size)
+        return np.cumsum(begun - ended)[:-1]
+
+# %% ../../nbs/17_clips.ipynb #f5b6776d
 class EventWeights:
     "How often each window is drawn, for any length; made by `event_weights`."
-    def __init__(self, names, shares, events, most):
-        self.names, self.shares, self.events, self.most, self._tables = names, shares, events, most, {}
+    def __init__(self,
+        names: list[str],            # of the kinds of events
+        shares: np.ndarray,          # of the draws, one a kind
+        events: dict,                # {episode: kind of each row}
+        most: float                  # see `event_weights`
+    ):
+        self.names, self.shares, self.events, self.most = names, shares, events, most
+        self._tables = {}
 
-    def table(self, clips, length):
-        "(cumulative weights [windows], {event: dict(rows, asked, seen)}) of `clips` for windows of `length`."
-        if set(clips.episodes) - set(self.events): raise ValueError(f"these weights were made for other episodes than those of {clips}; call event_weights(clips)")
+    def table(self, clips: Clips, length: int | None = None) -> tuple[torch.Tensor, dict]:
+        "(cumulative weights [windows], {event: EventShare}) for windows of `length` of `clips`."
+        length = clips.length if length is None else length
+        if set(clips.episodes) - set(self.events):
+            advice = "call event_weights(clips)"
+            raise ValueError(f"these weights were made for other episodes than those of {clips}; {advice}")
         key = clips.split, clips.stride, length
-        if key not in self._tables: self._tables[key] = self._build([self.events[e] for e in clips.episodes], clips._starts(length).tolist(), clips.stride, length)
+        if key not in self._tables:
+            self._tables[key] = self._build(self._windows(clips, length), length)
         return self._tables[key]
 
-    def _build(self, events, counts, stride, length):
-        first = min(1, length - 1)  # a window's first row led to its first frame from outside
-        starts = [stride*np.arange(m) for m in counts]
-        reach = [np.cumsum(np.bincount(s + first, minlength=len(e) + 1) - np.bincount(s + length, minlength=len(e) + 1))[:-1] for s, e in zip(starts, events)]
-        rows = sum(np.bincount(e[r > 0], minlength=len(self.names)) for e, r in zip(events, reach))
-        asked = np.minimum(self.shares, self.most*rows/rows.sum())*(rows > 0)
-        if not asked.sum() > 0: raise ValueError(f"no window of {length} holds any of: {', '.join(n for n, s in zip(self.names, self.shares) if s)}")
-        asked = asked/asked.sum()
-        sums = lambda values, s: (total := np.concatenate([[0.], np.cumsum(values)]))[s + length] - total[s + first]
-        weights = np.concatenate([sums((asked/np.maximum(rows, 1))[e]/np.maximum(r, 1)*(r > 0), s) for e, r, s in zip(events, reach, starts)])
-        seen = [float(weights @ np.concatenate([sums(e == i, s) for e, s in zip(events, starts)]))/(length - first) for i in range(len(self.names))]
-        shares = {n: dict(rows=r, asked=a, seen=s) for n, r, a, s in zip(self.names, (rows/rows.sum()).tolist(), asked.tolist(), seen) if r}
-        return torch.from_numpy(weights).cumsum(0), shares
+# %% ../../nbs/17_clips.ipynb #a7ef2a40
+@patch
+def _windows(self: EventWeights, clips, length):
+    first = min(1, length - 1)  # a window's first row led to its first frame from outside
+    counts = zip(clips.episodes, clips.window_counts(length).tolist())
+    return [_Windows(self.events[e], clips.stride*np.arange(n), first, length) for e, n in counts]
+
+@patch
+def _asked(self: EventWeights, rows, length):
+    "Share of the draws because of each kind; none of more than `most` times its share of the rows."
+    asked = np.minimum(self.shares, self.most*rows/rows.sum())*(rows > 0)
+    if not asked.sum() > 0:
+        wanted = ", ".join(name for name, share in zip(self.names, self.shares) if share)
+        raise ValueError(f"no window of {length} holds any of: {wanted}")
+    return asked/asked.sum()
+
+@patch
+def _build(self: EventWeights, windows, length):
+    "The table of all windows, episode after episode."
+    kinds, reach = len(self.names), [w.reach() for w in windows]
+    rows = sum(np.bincount(w.events[r > 0], minlength=kinds) for w, r in zip(windows, reach))
+    asked = self._asked(rows, length)
+    of_row = asked/np.maximum(rows, 1)
+    of_rows = [of_row[w.events]/np.maximum(r, 1)*(r > 0) for w, r in zip(windows, reach)]
+    weights = np.concatenate([w.sums(of) for w, of in zip(windows, of_rows)])
+    held = [np.concatenate([w.sums(w.events == kind) for w in windows]) for kind in range(kinds)]
+    seen = [float(weights @ n)/(length - windows[0].first) for n in held]
+    columns = zip((rows/rows.sum()).tolist(), asked.tolist(), seen)
+    shares = {name: EventShare(*row) for name, row in zip(self.names, columns) if row[0]}
+    return torch.from_numpy(weights).cumsum(0), shares
 
 # %% ../../nbs/17_clips.ipynb #c6b02373
 @patch
@@ -280,7 +360,7 @@ def event_weights(
 ) -> EventWeights:
     "Weights for `clips.sample`, by the actions of its split. ValueError for an unknown event, or when nothing that is asked for occurs."
     if unknown := set(shares) - {*EVENTS, "rare"}: raise ValueError(f"no event {sorted(unknown)[0]!r}; there are {', '.join(EVENTS)} and rare")
-    rows = {e: (clips._file(e)["actions"].numpy(), clips._file(e)["known"].numpy()) for e in clips.episodes}
+    rows = {e: (clips.episode(e).actions.numpy(), clips.episode(e).known.numpy()) for e in clips.episodes}
     known = sum(int(k.sum()) for _, k in rows.values())
     used = sum(((a != 0) & k[:, None]).sum(0) for a, k in rows.values())
     rare = [clips.space.names[i] for i in np.argsort(-used, kind="stable") if 0 < used[i] < RARE*known]
@@ -289,26 +369,21 @@ def event_weights(
     return EventWeights(names, asked, {e: row_events(a, k, clips.space, rare) for e, (a, k) in rows.items()}, most)
 
 # %% ../../nbs/17_clips.ipynb #f73e135f
-def draw_events(
-    weights:EventWeights, clips,
-    length=None  # frames; default: that of the constructor
+def show_balance(
+    weights: EventWeights,
+    clips: Clips,
+    length: int | None = None  # frames; default: that of `clips`
 ):
-    "A Figure: the share of each event in the store and in the windows that are drawn."
-    shares = weights.table(clips, clips.length if length is None else length)[1]
+    "Print the share of each event in the store, asked for and in the windows drawn; its Figure."
+    shares = weights.table(clips, length)[1]
+    print(f"{'':12}  in the store  asked  in the windows drawn")
+    for name, share in shares.items():
+        print(f"{name:12}  {share.rows:12.3f}  {share.asked:5.3f}  {share.seen:20.3f}")
     figure, axes = small_figure(4.2, .8 + .22*len(shares))
-    for k, (column, label, colour) in enumerate((("rows", "in the store", "#aaa"), ("seen", "in the windows drawn", "#3366aa"))):
-        axes.barh([i + .2 - .4*k for i in range(len(shares))], [row[column] for row in shares.values()], height=.38, label=label, color=colour)
-    axes.set(yticks=range(len(shares)), yticklabels=list(shares), xlabel="share of rows")
+    places = np.arange(len(shares))
+    stored, drawn = zip(*((share.rows, share.seen) for share in shares.values()))
+    axes.barh(places + .2, stored, height=.38, label="in the store", color="#aaa")
+    axes.barh(places - .2, drawn, height=.38, label="in the windows drawn", color="#3366aa")
+    axes.set(yticks=places, yticklabels=list(shares), xlabel="share of rows")
     axes.legend(fontsize=6, frameon=False)
     return figure
-
-# %% ../../nbs/17_clips.ipynb #4c7b83c9
-def clip_length(
-    step:int, seed:int,
-    short:int, long:int,  # frames
-    share=.1              # of the steps that are long
-) -> int:
-    "The length of this step's clips: the same in every process."
-    if not 0 <= share <= 1: raise ValueError(f"share = {share}; expected 0 to 1")
-    coin = np.random.SeedSequence([seed, step, 0xC11B]).generate_state(1)[0]  # not the chance of anything else that seed and step decide
-    return long if coin < share*2**32 else short

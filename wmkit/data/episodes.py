@@ -440,7 +440,7 @@ def toy_dataset(
 
 # %% ../../nbs/11_episodes.ipynb #e246ac4d
 @patch
-def _validate_episode(self:Dataset, e):
+def validate_episode(self:Dataset, e):
     video, data = self.path(e.index), self.path(e.index, "data")
     if not video.is_file(): raise FileNotFoundError(f"{video} (episode {e.index}) is missing: copy the dataset again, or record it again")
     table = self.rows(e.index)
@@ -461,7 +461,7 @@ def validate(self:Dataset):
     "Check every episode's rows, actions and video; raises the first fault, returns the dataset."
     indices = [e.index for e in self.episodes]
     if indices != list(range(len(indices))): raise ValueError(f"{self.root/EPISODES_PATH}: episode_index {indices[:8]}...; expected 0, 1, 2 ...")
-    for e in self.episodes: self._validate_episode(e)
+    for e in self.episodes: self.validate_episode(e)
     return self
 
 # %% ../../nbs/11_episodes.ipynb #fb2de75a

@@ -8,10 +8,15 @@ __all__ = ['tokenizer_stamp', 'smallest_type', 'latent_statistics', 'code_counts
 # %% ../../nbs/18_latents.ipynb #c0a39a35
 from pathlib import Path
 import torch
+from torch import nn
 from ..checkpoints import model_hash, require_stamp
-from .clips import Clips, is_built, to_float, write_store
+from .clips import Clip, Clips, is_built, to_float, write_store
 
 # %% ../../nbs/18_latents.ipynb #e75b2f80
+def _discrete(tokenizer):
+    "The tokenizer behind a continuous view of codes; any other one itself."
+    return getattr(tokenizer, "tokenizer", tokenizer)
+
 def tokenizer_stamp(tokenizer) -> dict:
     "What latents of `tokenizer` must agree in: its hash, grid, the mean and std that normalise its latents (buffers `mean` and `std`, where it has them), and the hash and size of its codebook."
     buffers = {name.rsplit(".", 1)[-1]: b for name, b in tokenizer.named_buffers()}
@@ -79,7 +84,7 @@ def build_latents(
     device=None # default: where the tokenizer is
 ) -> Path:
     "Encode every episode of the frame store: float16 `latents` [t n d], or `codes` [t h w] in the smallest integer type, with its `actions` and `known`."
-    clips = Clips(frames, "all", 1)
+    clips, tokenizer = Clips(frames, "all", 1), _discrete(tokenizer)
     if clips.kind != "frames": raise ValueError(f"{frames} is a store of {clips.kind}; build_latents starts from frames")
     kind = "codes" if hasattr(tokenizer, "codebook_hash") else "latents"
     stamp = tokenizer_stamp(tokenizer) | dict(frames=clips.stamp, fps=str(clips.fps))
@@ -101,20 +106,31 @@ def build_latents(
 
 # %% ../../nbs/18_latents.ipynb #67920c8f
 class CodeClips(Clips):
-    "`Clips` of codes: `get` and `sample` give int64 [b t h w]."
-    def get(self, windows, length=None):
+    "`Clips` of codes: `get` and `sample` give int64 [b t h w], or through a `view` latents [b t n d]."
+    view = None  # wmkit.tokenizers.vq.EmbeddedCodes
+
+    def get(self, windows: list, length: int | None = None) -> Clip:
         clip = super().get(windows, length)
         clip.data = clip.data.long()
+        if self.view is not None:
+            device = next(self.view.parameters()).device
+            clip.data = self.view.tokens(clip.data.to(device))
         return clip
 
 def open_latents(
-    folder, tokenizer,
-    split="train",  # train, test or all
-    length=16       # frames in a window
+    folder: Path | str,
+    tokenizer: nn.Module,  # that made them, or its `EmbeddedCodes`: codes are then seen as latents
+    split: str = "train",  # train, test or all
+    length: int = 16       # frames in a window
 ) -> Clips:
-    "The windows of a store of latents or codes; ValueError names every field in which its stamp is not that of `tokenizer`."
+    "The windows of a store of latents or codes; ValueError names each field of a foreign stamp."
     clips = Clips(folder, split, length)
-    if clips.kind == "codes": clips = CodeClips(folder, split, length)
-    if clips.kind == "frames": raise ValueError(f"{folder} is a store of frames, not of latents or codes; make one with build_latents")
-    require_stamp(clips.stamp, tokenizer_stamp(tokenizer), f"the {clips.kind} in {folder} (build them again with this tokenizer)")
+    if clips.kind == "frames":
+        advice = "make one with build_latents"
+        raise ValueError(f"{folder} is a store of frames, not of latents or codes; {advice}")
+    where = f"the {clips.kind} in {folder} (build them again with this tokenizer)"
+    require_stamp(clips.stamp, tokenizer_stamp(_discrete(tokenizer)), where)
+    if clips.kind == "codes":
+        clips = CodeClips(folder, split, length)
+        clips.view = tokenizer if _discrete(tokenizer) is not tokenizer else None
     return clips

@@ -58,7 +58,7 @@ def check_episodes(
     episodes = dataset.episodes[::math.ceil(len(dataset)/most)]
     bar = Progress(len(episodes), "validate", "episode")
     for e in episodes:
-        try: dataset._validate_episode(e)
+        try: dataset.validate_episode(e)
         except (ValueError, OSError) as error: return Finding("episodes", "fail", 1, "no fault", str(error), unit="faults", n=len(episodes))
         bar.update()
     return Finding("episodes", "ok", 0, "no fault", f"{len(episodes)} of {len(dataset)} episodes: as many frames as rows, all actions in range.", unit="faults", n=len(episodes))

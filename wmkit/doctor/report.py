@@ -207,7 +207,7 @@ def whole_episodes(clips, count=24, length=150):
     episodes = list(clips.episodes.items())
     chosen = []
     for e, n in episodes[::max(1, len(episodes)//count)][:count]:
-        edges = clips._file(e)["known"].int().diff(prepend=torch.zeros(1), append=torch.zeros(1)).nonzero()[:, 0].tolist()
+        edges = clips.episode(e).known.int().diff(prepend=torch.zeros(1), append=torch.zeros(1)).nonzero()[:, 0].tolist()
         start, stop = max(zip(edges[::2], edges[1::2]), key=lambda run: run[1] - run[0], default=(0, 0))   # the longest run of known rows
         if stop - start > 1: chosen.append(clips.get([(e, start - 1)], min(stop - start, length) + 1))
     return [c.data[0, :-1] for c in chosen], [c.actions[0, 1:] for c in chosen]   # a store's row t led to frame t

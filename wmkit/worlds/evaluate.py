@@ -347,7 +347,7 @@ def typical_actions(space, actions, least=8) -> dict:
 def measure_counterfactual(world, train, clips, windows, horizon=8, most=16, seed=0) -> dict:
     "{action: `divergence` by horizon of holding it against holding still, on the same state and noise, and `null`: of holding still on other noise}; 1 is a true frame's distance to the one before."
     k = world.context
-    played = torch.cat([file["actions"][file["known"]] for file in map(train._file, list(train.episodes)[:200])])
+    played = torch.cat([file.actions[file.known] for file in map(train.episode, list(train.episodes)[:200])])
     rest, held = rest_action(world.space, played), typical_actions(world.space, played)
     clip = clips.get(windows[::max(1, len(windows)//most)][:most], k + 1)
     frames, past, told = to_float(clip.data).to(world.device), clip.actions[:, :k].to(world.device), clip.known[:, :k].to(world.device)
@@ -423,8 +423,8 @@ def _resting(clips, space, k, horizon):
     "Windows of k frames and `horizon` more that are all led to by doing nothing."
     found = []
     for e, n in clips.episodes.items():
-        file = clips._file(e)   # without its frames
-        still = (action_classes(file["actions"], space)[0] == action_classes(rest_action(space, file["actions"])[None], space)[0]).all(1) & file["known"]
+        file = clips.episode(e)   # without its frames
+        still = (action_classes(file.actions, space)[0] == action_classes(rest_action(space, file.actions)[None], space)[0]).all(1) & file.known
         s = 0
         while s + k + horizon <= n:
             if still[s + k:s + k + horizon].all(): found.append((e, s)); s += horizon
