@@ -135,7 +135,7 @@ def layer_ratios(table, fresh, key="kl") -> dict:
     return {name: mean(table, name)/max(_mean([mean(t, name) for t in fresh]), 1e-12) for name in table}
 
 # %% ../../nbs/62_attention.ipynb #de5002a0
-@check(27, "live", "attention that is more even than a fresh copy's: every token gets the same average, and latents and picture become means", "fresh copy",
+@check("live", "attention that is more even than a fresh copy's: every token gets the same average, and latents and picture become means", "fresh copy",
        causes=["nearly everything was masked from the first step, so that the mean image was the best answer", "learning rate too high, or no warm-up", "queries or keys lost their scale: weight decay on their gains, a norm left out"],
        remedy="Start without masking and raise it slowly; look at input_dependence, which says whether it harms.")
 def check_attention_uniform(
@@ -162,7 +162,7 @@ def saturated_heads(table, fresh) -> dict:
     top = {name: max(v for t in fresh for v in t[name]["logit"]) for name in table}
     return {name: sum(not (e >= SATURATED or l <= CAPPED*top[name]) for e, l in zip(row["entropy"], row["logit"])) for name, row in table.items()}
 
-@check(27, "live", "attention that is saturated: each query sees one key, the softmax passes no gradient, training spikes", "fresh copy",
+@check("live", "attention that is saturated: each query sees one key, the softmax passes no gradient, training spikes", "fresh copy",
        causes=["logits without a bound: no QK-norm, no soft cap, a learning rate too high", "a division by sqrt(d) that is missing"],
        remedy="Normalise queries and keys (QK-norm), cap the logits, lower the learning rate or lengthen its warm-up.")
 def check_attention_peaked(table, fresh):
@@ -178,7 +178,7 @@ def check_attention_peaked(table, fresh):
                    evidence=_draw_heads(table, fresh, "entropy", "entropy, share of maximum", SATURATED))
 
 # %% ../../nbs/62_attention.ipynb #49526be6
-@check(27, "live", "rank collapse: the tokens that leave the attention are all alike, or lie on a line", "fresh copy",
+@check("live", "rank collapse: the tokens that leave the attention are all alike, or lie on a line", "fresh copy",
        causes=["attention is even (see attention_uniform)", "the values or the output projection have shrunk to a few directions"],
        remedy="Look at attention_uniform and input_dependence; check the residual scale and the norms before the layer.")
 def check_attention_rank(table, fresh):
@@ -210,7 +210,7 @@ def input_dependence(
     return dict(variance=float(y.var(0, correction=0).mean()/spread), own=float(1 - error/others), above_mean=float(10*(spread/error.clamp_min(1e-12)).log10()))
 
 # %% ../../nbs/62_attention.ipynb #2add1be8
-@check(26, "live", "a mean image: the output is the same whatever the input is", "counterfactual",
+@check("live", "a mean image: the output is the same whatever the input is", "counterfactual",
        causes=["masking of up to 90 % from the first step makes the mean image the best answer", "attention is uniform (see attention_uniform)", "learning rate too high, or no warm-up", "the bottleneck is saturated or switched off",
                "trained on hidden patches alone: a whole frame is nothing that the model knows"],
        remedy="Begin without masking and raise it slowly; lower the learning rate; look at what the encoder gives for two different inputs.")

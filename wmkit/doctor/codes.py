@@ -54,7 +54,7 @@ def _draw_ranks(rows):
     if len(rows) > 1: axes.legend(fontsize=6, frameon=False)
     return figure
 
-@check(28, "live", "a codebook of which only a few codes are used", "trivial predictor",
+@check("live", "a codebook of which only a few codes are used", "trivial predictor",
        causes=["dead codes are not revived", "a bad beginning: codes far from all cells, no k-means", "the encoder ran away from its codebook: commitment too weak, learning rate too high", "fsq: the cells do not reach the outer levels"],
        remedy="Begin with k-means, revive dead codes, or take fsq; look whether the encoder's cells themselves differ from input to input.")
 def check_codebook_usage(
@@ -72,7 +72,7 @@ def check_codebook_usage(
     return Finding("codebook_usage", verdict, share, f">= {LEAST[0]:g} of an even codebook", message, unit="of even", n=int(usage["counts"].sum()), evidence=_draw_ranks(dict(codes=usage["counts"])))
 
 # %% ../../nbs/63_codes.ipynb #e7def61d
-@check(28, "live", "predicted tokens of fewer kinds than the true ones: a dream that fades to the commonest texture", "ground truth",
+@check("live", "predicted tokens of fewer kinds than the true ones: a dream that fades to the commonest texture", "ground truth",
        causes=["each token takes its likeliest code by itself (greedy sampling, factorised heads)", "a loss that rewards averages", "training on true contexts only, dreams on own ones"],
        remedy="Sample the tokens of a frame together (several masked steps), train on own samples, look at perplexity frame by frame.")
 def check_code_usage(
@@ -111,7 +111,7 @@ def _draw_places(pictures, label):
     figure.colorbar(shown, ax=panels, shrink=.8, label=label).ax.tick_params(labelsize=6)
     return figure
 
-@check(28, "checkpoint", "tokens that change although the picture does not: labels that nobody can predict, shimmering dreams", "ground truth",
+@check("checkpoint", "tokens that change although the picture does not: labels that nobody can predict, shimmering dreams", "ground truth",
        causes=["codes lie closer together than what the encoder makes of noise", "the codebook is too large for this training", "an encoder that amplifies (normalisation over a flat picture)"],
        remedy="A smaller codebook or a larger commitment; train longer; expect a token accuracy of no more than 1 - flips.")
 def check_token_noise(
@@ -140,7 +140,7 @@ def self_consistency(
     error, spread = (again.float() - z.float()).square().mean(-1), z.float().flatten(0, 2).var(0, correction=0).mean()
     return dict(score=float(1 - error.mean()/spread.clamp_min(1e-12)), places=(1 - error.mean((0, 1))/spread.clamp_min(1e-12)).cpu(), n=error.numel())
 
-@check(28, "checkpoint", "pictures that are encoded as something else than what they were decoded from; encoder and decoder of two models", "trivial predictor",
+@check("checkpoint", "pictures that are encoded as something else than what they were decoded from; encoder and decoder of two models", "trivial predictor",
        causes=["the decoder's weights were not loaded, or belong to another codebook", "hardly trained", "codes that differ in nothing a picture shows"],
        remedy="Load strictly and compare the codebook's hash; train on; a smaller codebook has fewer codes that look alike.")
 def check_self_consistency(
@@ -187,7 +187,7 @@ def latent_spread(
                 dead_channels=(~(channels > .02*channels.max())).nonzero()[:, 0].tolist(), dead_places=dead.nonzero()[:, 0].tolist())
 
 # %% ../../nbs/63_codes.ipynb #d37e7a7a
-@check(26, "live", "latent channels that carry nothing, places that do not see their pixels", "ground truth",
+@check("live", "latent channels that carry nothing, places that do not see their pixels", "ground truth",
        causes=["the bottleneck is wider than the decoder needs: weight decay or a KL term switched channels off", "latents that are masked or dropped too often", "a patch is not attended to"],
        remedy="Fewer channels, less KL or masking; leave dead channels out before a dynamics is trained on their noise.")
 def check_dead_latents(
@@ -217,7 +217,7 @@ def saturation(
     x = raw.float().flatten().cpu()
     return dict(share=float((x.abs() > .98).float().mean()), bounded=bool(x.abs().max() <= 1.001), histogram=torch.histc(x, 50, -1, 1)/len(x), n=len(x))
 
-@check(26, "live", "a tanh bottleneck that has become binary and passes no gradient", "fresh copy",
+@check("live", "a tanh bottleneck that has become binary and passes no gradient", "fresh copy",
        causes=["learning rate too high", "the layer before the tanh has grown without a bound", "noise on the latents so strong that only ±1 survives it"],
        remedy="Lower the learning rate, decay the last layer's weights, less noise on the latents.")
 def check_saturation(
@@ -232,7 +232,7 @@ def check_saturation(
     return Finding("saturation", ok_if(share <= .5, "warn" if share <= .9 else "fail"), share, "<= 0.5", f"{share:.1%} of the bottleneck's numbers lie beyond ±.98.", unit="of the numbers", n=measured["n"], evidence=figure)
 
 # %% ../../nbs/63_codes.ipynb #bebe1cf1
-@check(26, "live", "latents that lie on a line: many numbers a token, one piece of information", "ground truth",
+@check("live", "latents that lie on a line: many numbers a token, one piece of information", "ground truth",
        causes=["collapse: see input_dependence", "channels that copy each other", "a bottleneck far wider than the data"],
        remedy="Look at input_dependence and dead_latents; fewer channels, or train longer.")
 def check_effective_rank(
@@ -259,7 +259,7 @@ def _draw_spectrum(latents):
     return figure
 
 # %% ../../nbs/63_codes.ipynb #6f5b27d1
-@check(26, "live", "latents that a noise schedule was not made for: not of mean 0 and standard deviation 1", "exact identity",
+@check("live", "latents that a noise schedule was not made for: not of mean 0 and standard deviation 1", "exact identity",
        causes=["the statistics were fitted to other frames, or before the weights were averaged", "the latents are not normalised at all"],
        remedy="Fit the tokenizer's statistics to training frames, then build the latents again.")
 def check_latent_scale(

@@ -48,7 +48,7 @@ def watch(
     return seen
 
 # %% ../../nbs/67_dataset.ipynb #435715bf
-@check(14, "static", "files that are missing, cut off, or hold more frames than rows", "exact identity",
+@check("static", "files that are missing, cut off, or hold more frames than rows", "exact identity",
        causes=["a copy or a download that was interrupted", "files edited by hand"], remedy="Copy, record or import these episodes again.")
 def check_episodes(
     dataset,
@@ -164,7 +164,7 @@ def find_leaks(
     return result | dict(found=list(parts.values()))
 
 # %% ../../nbs/67_dataset.ipynb #87a970fa
-@check(14, "static", "test episodes that hold frames of training episodes", "exact identity",
+@check("static", "test episodes that hold frames of training episodes", "exact identity",
        causes=["overlapping windows of one film were split by window, not by film", "a recording was imported twice", "an intro or a menu is the same film in every episode"],
        remedy="Split by recording (the importers do), import each recording once, cut intros off; until then no test number means anything.")
 def check_split_leak(
@@ -194,7 +194,7 @@ def scene_cuts(
     worst = pairs[max(range(len(cuts)), key=lambda k: cuts[k][2])] if cuts else None
     return dict(cuts=cuts, pictures=sum(len(f) for f in film), worst=worst)
 
-@check(14, "static", "teleports, deaths and joints inside an episode", "ground truth",
+@check("static", "teleports, deaths and joints inside an episode", "ground truth",
        causes=["several films were joined into one", "the game jumps: a teleport, a respawn, a menu or a loading screen", "frames are missing and the episode was not split there"],
        remedy="Split the episodes there: the import of bare video cuts by itself, and other importers do so at every gap that the source states.")
 def check_scene_cuts(
@@ -247,7 +247,7 @@ def _rhythm(frozen):
     return 1
 
 # %% ../../nbs/67_dataset.ipynb #e50100b5
-@check(14, "static", "a wrong frame rate, pictures that stand still", "exact identity",
+@check("static", "a wrong frame rate, pictures that stand still", "exact identity",
        causes=["the film was brought to a higher frame rate than the game's", "the recorder or the game hung", "timestamps are of another clock than the frames"],
        remedy="Import at the game's own rate (fps=), and cut frozen stretches out.")
 def check_frame_rate(
@@ -264,7 +264,7 @@ def check_frame_rate(
     return Finding("frame_rate", verdict, pace["turning_frozen"] if pace["turns"] else pace["frozen"], "< 0.1, times within half a frame", message, unit="frozen", n=pace["pictures"])
 
 # %% ../../nbs/67_dataset.ipynb #6c0eb058
-@check(12, "static", "swapped keys, a camera with the wrong sign or in the wrong unit", "ground truth",
+@check("static", "swapped keys, a camera with the wrong sign or in the wrong unit", "ground truth",
        causes=["the source counts the other way (many engines: pitch positive upwards)", "two columns are swapped (W A S D is not W S A D)", "mouse counts or radians taken for degrees"],
        remedy="Put names, signs and factors right in the importer or in the mapping, never in the model.")
 def check_key_effects(
@@ -281,7 +281,7 @@ def check_key_effects(
     return Finding("key_effects", "fail" if wrong else ok_if(not units, "warn"), len(wrong), "0 against their name", message, unit=f"of {len(told)} channels", n=verdict["pairs"])
 
 # %% ../../nbs/67_dataset.ipynb #7df9f409
-@check(14, "static", "keys without a channel, mended rows, recordings left out by the import", "ground truth",
+@check("static", "keys without a channel, mended rows, recordings left out by the import", "ground truth",
        causes=["the mapping does not name these keys", "recordings that are damaged or stop early"],
        remedy="Read meta/import.json: map the dropped keys to channels, or be sure that they do nothing in the game; look at one mended recording with the scrubber.")
 def check_import(

@@ -10,8 +10,8 @@ __all__ = ['ratio_verdict', 'finest_errors', 'draw_denoise', 'check_loss_by_nois
 
 # %% ../../nbs/65_drift.ipynb #ff896df4
 import math
-from .obedience import effect_verdict, judge_measure, sigmas
-from ..findings import Finding, Report, check, ok_if, small_figure, worst
+from .obedience import effect_verdict, judge_measure
+from ..findings import Finding, Report, check, ok_if, sigmas, small_figure, worst
 
 # %% ../../nbs/65_drift.ipynb #d5daa611
 def ratio_verdict(value, low, high, interval=None) -> str:
@@ -38,7 +38,7 @@ def draw_denoise(errors, wiener, copy):
     axes.legend(fontsize=6, frameon=False)
     return figure
 
-@check(30, "evaluation", "a model that denoises and does not predict", "trivial predictor",
+@check("evaluation", "a model that denoises and does not predict", "trivial predictor",
        causes=["one noise level for all frames of a clip: the target was hardly ever noisier than its past", "too few targets at pure noise", "the loss is dominated by low noise", "not trained long enough"],
        remedy="Look at the training's noise levels (tau_support); give each frame its own level and more targets pure noise; train on and look again.")
 def check_loss_by_noise(
@@ -62,7 +62,7 @@ def check_loss_by_noise(
     return Finding("loss_by_noise", verdict, value, "< 1 x copy, and < 1 x Wiener from noise .5 on", message, unit="x copy", n=len(errors), evidence=draw_denoise(errors, wiener, copy))
 
 # %% ../../nbs/65_drift.ipynb #1db037f7
-@check(31, "evaluation", "a model that does not beat copying the last frame", "trivial predictor",
+@check("evaluation", "a model that does not beat copying the last frame", "trivial predictor",
        causes=["the model denoises but does not predict: the target frame was rarely at pure noise in training (see loss_by_noise)", "the target is the input frame (off by one)", "not trained long enough"],
        remedy="Look at the loss at pure noise; give more training frames pure noise.")
 def check_skill_copy(
@@ -85,7 +85,7 @@ def draw_horizon(curves):
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-@check(34, "evaluation", "a world that is right for a few frames and then carried away by its own errors", "trivial predictor",
+@check("evaluation", "a world that is right for a few frames and then carried away by its own errors", "trivial predictor",
        causes=["it was trained on clean pasts and dreams on its own, slightly wrong ones (see exposure_gap and sweep)", "trained too short", "its past is too short to hold the scene", "the sampler is wrong (see gaussian_sampler)"],
        remedy="Train with noise on the past and sample with the same (sweep tells which); train on longer clips; look at sharpness, motion and collapse for the way in which it goes.")
 def check_horizon(
@@ -130,7 +130,7 @@ def judge_ratio(name, values, low, high, words):
     value = math.nan if not (math.isfinite(start) and math.isfinite(end)) else min((start, end), key=lambda v: -abs(math.log(max(v, 1e-9))))
     return Finding(name, verdict, value, f"{low:g} to {high:g}", message, unit="x", n=len(values), evidence=draw_ratios({name: values}, low, high) if math.isfinite(value) else None)
 
-@check(34, "evaluation", "a dream that becomes soft, or crisp in a way that nothing real is", "ground truth",
+@check("evaluation", "a dream that becomes soft, or crisp in a way that nothing real is", "ground truth",
        causes=["the world averages over what it cannot decide: few sampling steps, or a prediction that is a mean", "context noise at sampling above what is needed", "a sampler that is not Euler: more steps make it softer, or harder (see gaussian_sampler)"],
        remedy="Look at the film; try more steps and another context noise (sweep) and read sharpness beside PSNR; train on.")
 def check_sharpness(
@@ -141,7 +141,7 @@ def check_sharpness(
     if not all(math.isfinite(r) and r > 0 for r in real): return Finding("sharpness", "skip", None, "real frames", "Not judged: the real frames have no measurable detail.")
     return judge_ratio("sharpness", [d/r for d, r in zip(detail["dream"], real)], .7, 1.5, ("Detail", "The dream is blurred.", "The dream has detail that nothing real has: noise, grain or a grid."))
 
-@check(34, "evaluation", "a dream that freezes, or boils", "ground truth",
+@check("evaluation", "a dream that freezes, or boils", "ground truth",
        causes=["frozen: the world has learnt to copy, or does not hear its actions (see action_effect)", "boiling: frames are sampled without regard to the past, context noise too high", "few steps, large errors"],
        remedy="Look at the film; compare with noop_stability, which asks the same where nothing is done.")
 def check_motion(
@@ -152,7 +152,7 @@ def check_motion(
     return judge_ratio("motion", [d/r for d, r in zip(moves["dream"], moves["real"])], .5, 2., ("Motion", "The dream freezes.", "The dream boils: more changes than in real play."))
 
 # %% ../../nbs/65_drift.ipynb #cfff678a
-@check(35, "evaluation", "some rollouts that turn grey, dark, still or to garbage while the mean looks well", "ground truth",
+@check("evaluation", "some rollouts that turn grey, dark, still or to garbage while the mean looks well", "ground truth",
        causes=["an absorbing state: one latent channel leaves the range of the data and stays there", "looking straight up or down, walls at arm's length: pasts that the training hardly had", "no noise on the past in training", "live weights instead of averaged ones"],
        remedy="Look at the films of the rollouts that are counted; clamp nothing, train with noise on the past and sample with the same; use the averaged weights.")
 def check_collapse_events(
@@ -178,7 +178,7 @@ def aged(psnr, horizon) -> float:
     if min(len(copy), len(other)) < horizon or not copy[0] > other[horizon - 1]: return math.nan
     return (copy[0] - copy[horizon - 1])/(copy[0] - other[horizon - 1])
 
-@check(36, "evaluation", "a world that is right after a real past and wrong after its own", "counterfactual",
+@check("evaluation", "a world that is right after a real past and wrong after its own", "counterfactual",
        causes=["it never saw a spoilt past in training: no context noise, no own frames", "context noise at sampling below what its own errors are (see sweep)", "clips in training are shorter than the dream"],
        remedy="Train with noise on the past and tell the model the level; sample with the context noise that sweep names; train on longer clips.")
 def check_exposure_gap(
@@ -201,7 +201,7 @@ def check_exposure_gap(
                    evidence=draw_horizon({k: exposure[k] for k in ("forced", "own")} | {k: v[:h] for k, v in (psnr or {}).items() if k in ("copy", "other")}))
 
 # %% ../../nbs/65_drift.ipynb #501651b2
-@check(37, "evaluation", "a context noise or a number of steps that costs quality for nothing", "counterfactual",
+@check("evaluation", "a context noise or a number of steps that costs quality for nothing", "counterfactual",
        causes=["context noise at sampling differs from the training's", "a number of steps that was not trained", "defaults that were never measured"],
        remedy="Give the world the value that is named, on its card (`context_noise`, `steps`), and evaluate again.")
 def check_sweep(
@@ -238,7 +238,7 @@ def draw_sweep(sweep):
     return figure
 
 # %% ../../nbs/65_drift.ipynb #5df572dc
-@check(38, "evaluation", "a picture that shimmers, crawls or wanders while nothing is done", "ground truth",
+@check("evaluation", "a picture that shimmers, crawls or wanders while nothing is done", "ground truth",
        causes=["every frame is sampled anew without regard to the last: context noise too high", "the world has learnt that it always moves: hardly any rest in the data (see action_statistics)", "below: it freezes where real play still has motion of its own"],
        remedy="Look at a dream without input; lower the context noise (sweep); record or keep stretches of rest.")
 def check_noop_stability(
@@ -254,7 +254,7 @@ def check_noop_stability(
     return Finding("noop_stability", verdict, ratio, "0.5 to 2", message, unit="x real", n=noop["n"])
 
 # %% ../../nbs/65_drift.ipynb #04e9a9c9
-@check(41, "evaluation", "dreams that as a crowd do not look like real play, though each is near its truth", "ground truth",
+@check("evaluation", "dreams that as a crowd do not look like real play, though each is near its truth", "ground truth",
        causes=["blur, grain or a grid that all frames have (see sharpness)", "fewer kinds of scenes than the real ones", "motion: a dream that stands still or jumps (see motion)", "the tokenizer alone: compare with its own pictures"],
        remedy="Look at a sheet of dreamed frames beside real ones; follow sharpness, motion and collapse_events.")
 def check_kid(

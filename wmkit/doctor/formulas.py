@@ -27,7 +27,7 @@ def clean_end(add_noise) -> float:
         if torch.equal(add_noise(clean, torch.full((2, 3), end), eps), clean): return end
 
 # %% ../../nbs/60_formulas.ipynb #4f2ac1f5
-@check(6, "static", "an inverted loss ramp, noise levels read from the wrong end, a division by zero noise", "exact identity",
+@check("static", "an inverted loss ramp, noise levels read from the wrong end, a division by zero noise", "exact identity",
        causes=["a formula copied from a text with the other convention (DreamerV4's tau is 1 - noise)", "a division by the noise level without its smallest value"],
        remedy="Convert once at the border: noise = 1 - tau; give the clean end the larger weight.")
 def check_noise_convention(
@@ -93,7 +93,7 @@ def _draw_support(context, noise, queries, found):
     return figure
 
 # %% ../../nbs/60_formulas.ipynb #0e3d6095
-@check(5, "static", "queries outside the training support: one noise level for all frames, a context noise never trained, levels off the step's grid", "ground truth",
+@check("static", "queries outside the training support: one noise level for all frames, a context noise never trained, levels off the step's grid", "ground truth",
        causes=["the sampler's context noise or number of steps was not in the training schedule", "one noise level was drawn for all frames of a clip",
                "levels are not multiples of the step size"],
        remedy="Sample with the K and context noise that the schedule trains, or train them.")
@@ -127,7 +127,7 @@ def sampler_moments(sample, steps, mean=1., std=.5, n=40_000, seed=0):
     return [(float(z.double().mean()), float(z.double().std())) for z in draws]
 
 # %% ../../nbs/60_formulas.ipynb #7bae882c
-@check(7, "static", "a sampler that is not Euler: frozen or fresh noise, a wrong direction, levels read from the wrong end", "exact identity",
+@check("static", "a sampler that is not Euler: frozen or fresh noise, a wrong direction, levels read from the wrong end", "exact identity",
        causes=["the step re-noises the prediction with the initial or with fresh noise", "the sampler counts noise from the other end"],
        remedy="Step with implied noise: z' = clean + (noise'/noise)(z - clean).")
 def check_gaussian_sampler(
@@ -170,7 +170,7 @@ def _towards(noisy, clean, noise, step):
     return noisy + expand(step/noise, noisy)*(clean - noisy)
 
 # %% ../../nbs/60_formulas.ipynb #ead7205c
-@check(8, "static", "a shortcut target that is not two half steps: x-space target, half step re-noised with the true noise", "exact identity",
+@check("static", "a shortcut target that is not two half steps: x-space target, half step re-noised with the true noise", "exact identity",
        causes=["the state after the first half step was re-noised with the true noise", "the target is the second half step's prediction, not the mean velocity's end",
                "the second half step is asked at the wrong noise or step"],
        remedy="z' = z + b'·d/2 with b' = (f(z) - z)/noise; target = z + noise·(b' + b'')/2.")
@@ -211,7 +211,7 @@ def _other_range(frames):
     return "[-1, 1]", (frames + 1)/2, signed, unit
 
 # %% ../../nbs/60_formulas.ipynb #a2a0b486
-@check(9, "static", "a decoder that was not loaded, a collapsed tokenizer, frames in the wrong range", "trivial predictor",
+@check("static", "a decoder that was not loaded, a collapsed tokenizer, frames in the wrong range", "trivial predictor",
        causes=["the tokenizer is not trained, or its decoder's weights were not loaded", "it collapsed to the mean image"],
        remedy="Feed frames in [-1, 1]; load strictly; look at the round trip before any latent is cached.")
 def check_codec_roundtrip(
@@ -237,7 +237,7 @@ def check_codec_roundtrip(
     return Finding("codec_roundtrip", verdict, psnr, f">= {mean_image + 6:.1f} dB", message, unit="dB", n=len(shown), causes=causes, evidence=figure)
 
 # %% ../../nbs/60_formulas.ipynb #79bc8fdb
-@check(10, "static", "placeholder latents, shuffled frames, latents that are not normalised", "ground truth",
+@check("static", "placeholder latents, shuffled frames, latents that are not normalised", "ground truth",
        causes=["the cache holds placeholders or was never filled", "frames were shuffled or windows cross videos"],
        remedy="Rebuild the latent store from the frames with the tokenizer of its stamp.")
 def check_latent_reality(
@@ -256,7 +256,7 @@ def check_latent_reality(
     return Finding("latent_reality", verdict, ratio, "between 0 and 0.9 (placeholders: 1)", message, n=len(z))
 
 # %% ../../nbs/60_formulas.ipynb #294a1674
-@check(15, "static", "weights that silently stay random: missing, unexpected or mis-shaped tensors", "exact identity",
+@check("static", "weights that silently stay random: missing, unexpected or mis-shaped tensors", "exact identity",
        causes=["the checkpoint is of another architecture or version", "a module was added or renamed after saving"],
        remedy="Build the model from the checkpoint's own config.json, or map the names; never load with strict=False.")
 def check_load_report(
@@ -270,7 +270,7 @@ def check_load_report(
                    unit="tensors")
 
 # %% ../../nbs/60_formulas.ipynb #2a9e6dc6
-@check(16, "static", "a save that fails, or that loads as another model", "exact identity",
+@check("static", "a save that fails, or that loads as another model", "exact identity",
        causes=["the constructor's arguments are not all in .config", "a tensor that matters is neither a parameter nor a registered buffer"],
        remedy="Set self.config to the constructor's arguments; register every tensor that the forward pass uses.")
 @torch.no_grad()
@@ -299,7 +299,7 @@ def _draw_lags(scores, best):
     axes.set(xlabel="lag of the actions, rows", ylabel="held-out R²", xticks=list(scores))
     return figure
 
-@check(12, "static", "actions shifted against the frames, or belonging to other frames", "ground truth",
+@check("static", "actions shifted against the frames, or belonging to other frames", "ground truth",
        causes=["the source stores the action that led to the frame, not the one taken at it (or the reverse)", "frames were dropped without pooling the actions", "actions of another episode"],
        remedy="State the importer's convention (`at` or `led_to`) so that lag 0 is best; never shift anywhere else.")
 def check_action_lag_scan(
@@ -316,7 +316,7 @@ def check_action_lag_scan(
     return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan["pairs"], evidence=_draw_lags(scan["scores"], best))
 
 # %% ../../nbs/60_formulas.ipynb #d03be0b9
-@check(13, "static", "dummy actions: channels that never change, or hardly ever; play that never rests", "ground truth",
+@check("static", "dummy actions: channels that never change, or hardly ever; play that never rests", "ground truth",
        causes=["the recorder or importer does not fill these channels", "the player or policy never used them"],
        remedy="Record play that uses them (and now and then does nothing), or leave them out of the action space; balance what is drawn with event_weights.")
 def check_action_statistics(

@@ -6,7 +6,7 @@
 __all__ = ['BY_CHECKPOINT', 'BY_DATASET', 'robust_z', 'DoctorCallback', 'check_finite', 'check_loss_spike',
            'check_grad_norm_spike', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
            'whole_episodes', 'examine_clips', 'preflight', 'model_classes', 'open_checkpoint', 'quick_evaluation',
-           'examine_film', 'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset', 'CheckTable']
+           'examine_film', 'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset']
 
 # %% ../../nbs/69_report.ipynb #b71c4813
 import importlib, math, pkgutil, statistics
@@ -32,7 +32,7 @@ from ..tokenizers.vq import continuous
 from ..worlds.evaluate import (film, gap_by_action, measure_denoise, measure_lags, measure_motion, measure_sharpness,
                                    moving_windows, rollout_errors, summarize, yaw_readback)
 from ..worlds.world import World
-from ..findings import CHECKS, Finding, Report, check, examine, ok_if, skipped, small_figure
+from ..findings import CHECKS, CheckTable, Finding, Report, check, examine, ok_if, skipped, small_figure
 
 # %% ../../nbs/69_report.ipynb #7f17e7bb
 def robust_z(value, window) -> float:
@@ -122,7 +122,7 @@ def _draw_history(history, spikes, name):
     axes.set(xlabel="step", ylabel=name)
     return figure
 
-@check(23, "live", "NaN or infinite loss, gradients or measures", "exact identity", causes=["learning rate too high", "a division by zero noise or by an empty mask", "overflow in half precision"],
+@check("live", "NaN or infinite loss, gradients or measures", "exact identity", causes=["learning rate too high", "a division by zero noise or by an empty mask", "overflow in half precision"],
        remedy="Find the first bad step in metrics.jsonl, resume from the checkpoint before it, and look at that batch in float32.")
 def check_finite(
     nonfinite:dict,  # name -> [(step, value)] where the value was not finite
@@ -149,11 +149,11 @@ def _judge_spikes(name, spikes, steps, longest, history, patience=50):
     return Finding(name, verdict, rate, "0 (fails above 3, or when it does not recover in 50 steps)", message, unit="a thousand steps", n=steps,
                    evidence=_draw_history(history, spikes, name.removesuffix("_spike")) if spikes else None)
 
-@check(23, "live", "loss spikes and divergence", "earlier self", causes=["learning rate too high, or no warm-up", "a corrupt clip", "a schedule that changed at that step"],
+@check("live", "loss spikes and divergence", "earlier self", causes=["learning rate too high, or no warm-up", "a corrupt clip", "a schedule that changed at that step"],
        remedy="Lower the learning rate, clip the gradient norm, look at the clips of that step.")
 def check_loss_spike(spikes, steps, longest, history): return _judge_spikes("loss_spike", spikes, steps, longest, history)
 
-@check(23, "live", "exploding gradients", "earlier self", causes=["a deep unroll or a gate without a bound", "learning rate too high", "one term of the loss at an extreme noise level"],
+@check("live", "exploding gradients", "earlier self", causes=["a deep unroll or a gate without a bound", "learning rate too high", "one term of the loss at an extreme noise level"],
        remedy="Clip the gradient norm; look at the norm by term of the loss and by module.")
 def check_grad_norm_spike(spikes, steps, longest, history): return _judge_spikes("grad_norm_spike", spikes, steps, longest, history)
 
@@ -375,13 +375,3 @@ def _examine_actions(dataset) -> list:
     except Exception as e: return found + [Finding("action_lag_scan", "fail", math.nan, "lag 0", f"judge_alignment raised {type(e).__name__}: {e}")]
     if "scan" not in verdict: return found + [skipped(name, verdict["text"].rstrip(".")) for name in BY_DATASET[:2]]
     return found + examine("action_lag_scan", lambda: formulas.check_action_lag_scan(verdict["scan"])) + examine("key_effects", lambda: data_doctor.check_key_effects(verdict))
-
-# %% ../../nbs/69_report.ipynb #d9ac6ebb
-class CheckTable:
-    "All registered checks as a table, in the order of the catalogue."
-    rows = property(lambda self: sorted(CHECKS.values(), key=lambda c: (c.row, c.name)))
-    def _repr_markdown_(self):
-        lines = ["| row | check | when | catches | reference |", "|---|---|---|---|---|"]
-        return "\n".join(lines + [f"| {c.row} | `{c.name}` | {c.when} | {c.catches} | {c.reference} |" for c in self.rows])
-    def __str__(self): return "\n".join(f"{c.row:3} {c.name:22} {c.when:11} {c.catches} ({c.reference})" for c in self.rows)
-    __repr__ = __str__

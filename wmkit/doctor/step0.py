@@ -83,7 +83,7 @@ def _draw_influence(matrix, name, allowed):
     axes.set(xlabel=f"output of {name}", ylabel=f"changed {name}", xticks=range(len(matrix)), yticks=range(len(matrix)))
     return figure
 
-@check(17, "step 0", "samples of a batch that mix: [b d] added to [b t d], statistics over the batch", "exact identity",
+@check("step 0", "samples of a batch that mix: [b d] added to [b t d], statistics over the batch", "exact identity",
        causes=["an embedding [b d] was added to [b t d] without an axis for the frames", "a norm takes its statistics over the batch", "a reshape merges batch and time in the wrong order"],
        remedy="Give every embedding its own axes (einops names them); use norms over channels.")
 def check_batch_independence(
@@ -99,7 +99,7 @@ def check_batch_independence(
                    unit="std", n=len(matrix), evidence=_draw_influence(matrix, "sample", allowed))
 
 # %% ../../nbs/61_step0.ipynb #6c688118
-@check(18, "step 0", "a look into the future: full attention over time, a symmetric temporal convolution, actions one frame early", "exact identity",
+@check("step 0", "a look into the future: full attention over time, a symmetric temporal convolution, actions one frame early", "exact identity",
        causes=["attention over time has no causal mask", "a temporal convolution is padded on both sides", "a statistic or a state runs over the whole clip"],
        remedy="Mask or pad so that frame t sees frames up to t only.")
 def check_causality(call, inputs:Inputs):
@@ -122,7 +122,7 @@ def reach(call, inputs:Inputs, field:str, at:int, channel=None) -> float:
     out = call(inputs).float()
     return float((call(other).float() - out)[:, at:].abs().mean()/out.std())
 
-@check(19, "step 0", "actions that never enter the model, or some channels that do not", "exact identity",
+@check("step 0", "actions that never enter the model, or some channels that do not", "exact identity",
        causes=["the action is not passed on, or its embedding is multiplied by zero", "the columns of some channels are dropped or zero-padded", "every action is marked as not known"],
        remedy="Follow the action from the clip to the block where it is added.")
 def check_action_reach(
@@ -146,11 +146,11 @@ def _level_reach(name, call, inputs, told):
     value = reach(call, inputs, name, inputs.noise.shape[1]//2)
     return Finding(f"{name}_reach", ok_if(value > 0), value, "> 0", f"The model is told the {told}." if value > 0 else f"The output does not depend on the {told}.", unit="std")
 
-@check(19, "step 0", "a model that is not told the noise level", "exact identity", causes=["the noise embedding is not added, or is constant"],
+@check("step 0", "a model that is not told the noise level", "exact identity", causes=["the noise embedding is not added, or is constant"],
        remedy="Condition every frame on the noise that was really applied.")
 def check_noise_reach(call, inputs:Inputs): return _level_reach("noise", call, inputs, "noise level")
 
-@check(19, "step 0", "a shortcut model that is not told the step size", "exact identity",
+@check("step 0", "a shortcut model that is not told the step size", "exact identity",
        causes=["the step embedding is not added, or shares the noise's input", "the model has no step input: then it can only sample with its finest step"],
        remedy="Condition every frame on the step size, or train without the shortcut target.")
 def check_step_reach(call, inputs:Inputs): return _level_reach("step", call, inputs, "step size")
@@ -171,7 +171,7 @@ def dead_parameters(model, loss, optimizer) -> dict:
     step.step()
     return why | {name: "not given to the optimizer" for name, p in model.named_parameters() if name not in why and torch.equal(p, before[name])}
 
-@check(20, "step 0", "parameters that never learn: frozen, detached, unused, forgotten by the optimizer", "exact identity",
+@check("step 0", "parameters that never learn: frozen, detached, unused, forgotten by the optimizer", "exact identity",
        causes=["requires_grad was switched off", "a detach or no_grad on the way to the loss", "the optimizer was built before the module was added"],
        remedy="Remove what is unused, attach what is detached, or name what is frozen on purpose.")
 def check_param_coverage(
@@ -192,7 +192,7 @@ def check_param_coverage(
     return Finding("param_coverage", ok_if(total and not why), len(why), "exactly 0", message, unit="dead tensors", n=total)
 
 # %% ../../nbs/61_step0.ipynb #74f8092c
-@check(2, "static", "token ids beyond the vocabulary, or sizes of it that differ between tokenizer, store and model", "exact identity",
+@check("static", "token ids beyond the vocabulary, or sizes of it that differ between tokenizer, store and model", "exact identity",
        causes=["the codes were written with another tokenizer", "the model was built for another codebook size", "the tokenizer was trained again and the store was not rebuilt"],
        remedy="Read the size from the tokenizer (`.codes`), nowhere else; rebuild the store when its codebook hash differs.")
 def check_token_range(
@@ -211,7 +211,7 @@ def check_token_range(
     return Finding("token_range", "warn" if few else ok_if(good), high, f"0 to {size - 1}", message, n=n)
 
 # %% ../../nbs/61_step0.ipynb #1f205dfb
-@check(2, "static", "pixels in another range than [-1, 1]: bytes, [0, 1], standardised", "exact identity",
+@check("static", "pixels in another range than [-1, 1]: bytes, [0, 1], standardised", "exact identity",
        causes=["uint8 was divided by 255 and not brought to [-1, 1]", "bytes were only cast to float", "mean and standard deviation of ImageNet were applied"],
        remedy="Convert once, with wmkit.data.clips.to_float.")
 def check_frame_range(
@@ -280,7 +280,7 @@ def broken_promises(promise, run, steps) -> list:
     return wrong
 
 # %% ../../nbs/61_step0.ipynb #c78803dc
-@check(3, "static", "a schedule that is NaN, negative, never active, jumps, misses its end, or starts again when a run is resumed", "exact identity",
+@check("static", "a schedule that is NaN, negative, never active, jumps, misses its end, or starts again when a run is resumed", "exact identity",
        causes=["a formula in other units (steps, epochs, shares of the run)", "a flag that is set and read nowhere", "a clock that counts calls or starts at 0 on resume"],
        remedy="Make it a function of the step alone and look at its curve.")
 def check_schedule_dryrun(

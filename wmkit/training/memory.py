@@ -387,7 +387,7 @@ def advice(self:Forecast, limit=.9) -> list:
     return tried
 
 # %% ../../nbs/80_memory.ipynb #040f7f6d
-@check(4, "static", "a training that will run out of memory, perhaps hours later when its clips grow", "exact identity",
+@check("static", "a training that will run out of memory, perhaps hours later when its clips grow", "exact identity",
        causes=["clips grow in the schedule", "the batch was chosen at the short length", "every frame's activations are kept for the way back"],
        remedy="Recompute, halve the batch and accumulate, use bf16, or shorten the longest clips.")
 def check_memory_peak(
