@@ -250,7 +250,7 @@ def compare_rollouts(args):
         state = model.start(torch.zeros(1, 0, 32, 16), torch.zeros(1, 0, 1), torch.ones(1, 0, dtype=torch.bool), torch.zeros(1, 0))
         for _ in range(frames):
             action = torch.randint(0, 4, (1, 1), generator=generator).float()
-            latents = sample(model.step(state, action, known), (1, 32, 16), K, generator)
+            latents = sample(model.predictor(state, action, known), (1, 32, 16), K, generator)
             state = model.push(state, latents, action, known, torch.zeros(1))
             times.append(clock())
     def theirs(times, frames=256):

@@ -200,7 +200,7 @@ def draw_divergence(actions):
 # %% ../../nbs/64_obedience.ipynb #0ca2d96e
 def film_layers(model) -> dict:
     "{name: the Linear that gives (scale, shift)} of every module with a Linear named `film`."
-    return {name: m.film for name, m in getattr(model, "_orig_mod", model).named_modules() if isinstance(getattr(m, "film", None), nn.Linear)}
+    return {name: m.modulation for name, m in getattr(model, "_orig_mod", model).named_modules() if isinstance(getattr(m, "modulation", None), nn.Linear)}
 
 @torch.no_grad()
 def film_outputs(

@@ -16,7 +16,7 @@ from torch import nn
 from ..blocks import RMSNorm, SpaceTime
 from ..data.actions import ActionSpace
 from .conv import warp
-from .protocol import ActionInput
+from .protocol import ActionInput, Denoiser
 
 def exact(linear, x):
     "A linear map in float32, whatever autocast says and however the weights are stored."
@@ -59,7 +59,7 @@ class LocalMixing(nn.Module):
     def __init__(self, width, grid, condition):
         super().__init__()
         self.grid, self.tokens = tuple(grid), grid[0]*grid[1]
-        self.norm, self.film = RMSNorm(width), nn.Linear(condition, 2*width)
+        self.norm, self.modulation = RMSNorm(width), nn.Linear(condition, 2*width)
         self.here, self.past = (nn.Conv2d(width, width, 3, padding=1, groups=width, bias=b) for b in (True, False))
         self.out = nn.Linear(width, width, bias=False)
 
@@ -73,7 +73,7 @@ class LocalMixing(nn.Module):
 
 def modulated(module, x, told):
     "norm(x)·(1 + scale) + shift; scale and shift from the condition [b t e]."
-    scale, shift = module.film(told["condition"])[:, :, None].chunk(2, -1)
+    scale, shift = module.modulation(told["condition"])[:, :, None].chunk(2, -1)
     return module.norm(x)*(1 + scale) + shift
 
 def before(x, past, alone):
@@ -87,7 +87,7 @@ class Motion(nn.Module):
     def __init__(self, width, channels, grid, fine, condition, flows=4, paint=8):
         super().__init__()
         self.grid, self.tokens, self.fine, self.flows = tuple(grid), grid[0]*grid[1], fine, flows
-        self.norm, self.film = RMSNorm(width), nn.Linear(condition, 2*width)
+        self.norm, self.modulation = RMSNorm(width), nn.Linear(condition, 2*width)
         self.flow, self.push = nn.Linear(width, 2*flows), nn.Linear(condition, 2*flows)
         self.carry, self.out = nn.Linear(width, paint*fine**2), nn.Linear(paint*fine**2 + channels, width, bias=False)
 
@@ -108,7 +108,7 @@ class Motion(nn.Module):
         return torch.cat([x[:, :, :self.tokens] + self.out(moved.to(h.dtype)), x[:, :, self.tokens:]], 2), carried[:, -1:] if keep else None
 
 # %% ../../nbs/32_transformer.ipynb #927dc85a
-class TransformerDynamics(nn.Module):
+class TransformerDynamics(Denoiser, nn.Module):
     "Block-causal space-time transformer; see `wmkit.dynamics.protocol` for the protocol."
     def __init__(self,
         space:dict,       # ActionSpace.to_dict()
@@ -157,8 +157,8 @@ def _places(self:TransformerDynamics, registers):
 @torch.no_grad()
 def _begin(self:TransformerDynamics):
     for name, module in self.stack.mixers.named_modules():
-        if not name.endswith(("film", "flow", "push")): continue
-        module.weight.mul_(.3 if name.endswith("film") else 0.)
+        if not name.endswith(("modulation", "flow", "push")): continue
+        module.weight.mul_(.3 if name.endswith("modulation") else 0.)
         module.bias.zero_()
     for module in (self.enter, *self.act, *self.level.children()):
         if isinstance(module, nn.Linear): nn.init.normal_(module.weight, std=module.in_features**-.5)
@@ -168,16 +168,16 @@ def _begin(self:TransformerDynamics):
 @patch
 def conditioning(self:TransformerDynamics):
     "The modules that bring each condition in, for the gradient monitor."
-    return dict(action=[self.act], noise=[self.level.noise, self.level.out], step=[self.level.step])
+    return dict(action=[self.act], noise=[self.level.noise, self.level.out], step_size=[self.level.step])
 
 # %% ../../nbs/32_transformer.ipynb #6cad944f
 @patch
-def hear(self:TransformerDynamics, actions, known):
+def embed_actions(self:TransformerDynamics, actions, known):
     "Actions as features [b t width]: a learned vector where they are not known."
     return torch.where(known[..., None], self.act(self.actions(actions, known)), self.unknown)
 
 @patch
-def think(self:TransformerDynamics, latents, action, noise, step, last, alone=None, **how):
+def encode(self:TransformerDynamics, latents, action, noise, step, last, alone=None, **how):
     "(the stack's latent tokens, the frames before as they were moved), for latents [b t n d], what `hear` says, and the frames `last` [b t n d] before each; `how` are arguments of `SpaceTime.forward`."
     level = self.level(noise, step)
     condition = torch.cat([action, level], -1)
@@ -188,22 +188,22 @@ def think(self:TransformerDynamics, latents, action, noise, step, last, alone=No
     return self.stack(x, alone, only=slice(self.latents), told=told, **how), told["moved"]
 
 @patch
-def answer(self:TransformerDynamics, x, noisy, noise, last, last_noise):
+def decode_clean(self:TransformerDynamics, x, noisy, noise, last, last_noise):
     "Clean latents, float32, from the stack's latent tokens."
     with torch.autocast(x.device.type, enabled=False):
         estimate, left = begin(noisy, noise, last, last_noise)
         return estimate + left*exact(self.head, x)
 
 @patch
-def forward(self:TransformerDynamics, latents, actions, known, noise, step, first=0, alone=None):
+def forward(self:TransformerDynamics, latents, actions, known, noise, step_size, first=0, alone=None):
     "Clean latents [b t-first n d] of frames `first` on, float32."
-    step = torch.cat([torch.full_like(step[:, :first], 1/self.finest), step[:, first:]], 1)  # of what it remembers, see `push`
+    step_size = torch.cat([torch.full_like(step_size[:, :first], 1/self.finest), step_size[:, first:]], 1)  # of what it remembers, see `push`
     last, last_noise = F.pad(latents, (0, 0, 0, 0, 1, 0))[:, :-1], F.pad(noise, (1, 0), value=1.)[:, :-1]
     if alone is not None:  # pictures on their own: nothing came before them, nothing led to them
         known, last = known & ~alone[:, None], last.masked_fill(alone[:, None, None, None], 0.)
         last_noise = last_noise.masked_fill(alone[:, None], 1.)
-    x, last = self.think(latents, self.hear(actions, known), noise, step, last, alone)
-    return self.answer(*(v[:, first:] for v in (x, latents, noise, last, last_noise)))
+    x, last = self.encode(latents, self.embed_actions(actions, known), noise, step_size, last, alone)
+    return self.decode_clean(*(v[:, first:] for v in (x, latents, noise, last, last_noise)))
 
 # %% ../../nbs/32_transformer.ipynb #cad06097
 @patch
@@ -217,7 +217,7 @@ def start(self:TransformerDynamics, latents, actions, known, noise):
 def _kept(self:TransformerDynamics, state, latents, actions, known, noise):
     "The state with frames [b t ...] more."
     cache, last = state["cache"].copy(), torch.cat([state["last"], latents[:, :-1]], 1)
-    self.think(latents, self.hear(actions, known), noise, torch.full_like(noise, 1/self.finest), last, cache=cache, answer=False)
+    self.encode(latents, self.embed_actions(actions, known), noise, torch.full_like(noise, 1/self.finest), last, cache=cache, answer=False)
     return dict(cache=cache, last=latents[:, -1:], noise=noise[:, -1:])
 
 @patch
@@ -226,13 +226,13 @@ def push(self:TransformerDynamics, state, latents, action, known, noise):
     return self._kept(state, *(v[:, None] for v in (latents, action, known, noise)))
 
 @patch
-def step(self:TransformerDynamics, state, action, known):
+def predictor(self:TransformerDynamics, state, action, known):
     "`predict(noisy [b n d], noise [b], step [b])` -> clean [b n d] of the next frame."
-    action = self.hear(action[:, None], known[:, None])
+    action = self.embed_actions(action[:, None], known[:, None])
     def predict(noisy, noise, step):
         noisy, noise, step = noisy[:, None], noise[:, None], step[:, None]
-        x, last = self.think(noisy, action, noise, step, state["last"], cache=state["cache"], commit=False)
-        return self.answer(x, noisy, noise, last, state["noise"])[:, 0]
+        x, last = self.encode(noisy, action, noise, step, state["last"], cache=state["cache"], commit=False)
+        return self.decode_clean(x, noisy, noise, last, state["noise"])[:, 0]
     return predict
 
 # %% ../../nbs/32_transformer.ipynb #1ee41003

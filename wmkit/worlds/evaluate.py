@@ -229,7 +229,7 @@ def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch
     for i, frames, actions, known in batches(world, clips, windows, k + 1, batch):
         g, latents, b = torch.Generator(world.device).manual_seed(seed + i), world.tokenizer.encode(frames), len(frames)
         past, level = world._remembered(latents[:, :k], g)
-        predict = world.dynamics.step(world.dynamics.start(past, actions[:, :k], known[:, :k], level), actions[:, k], known[:, k])
+        predict = world.dynamics.predictor(world.dynamics.start(past, actions[:, :k], known[:, :k], level), actions[:, k], known[:, k])
         decoder, truth = world._decoder(latents[:, :k]), latents[:, k]
         for row, t in enumerate(noise):
             noisy = add_noise(truth, truth.new_full((b,), t), torch.randn(truth.shape, generator=g, device=g.device))

@@ -90,7 +90,7 @@ def step(self:World,
     "(state, frame [b 3 h w] in [-1, 1]): what the action leads to."
     _check_turn(state)
     known = torch.ones(len(action), dtype=torch.bool, device=action.device)
-    predict = self.dynamics.step(state["dynamics"], action, known)
+    predict = self.dynamics.predictor(state["dynamics"], action, known)
     latents = sample(predict, state["shape"], self.steps, state["generator"])[:, None]
     past = latents if instead is None else instead[:, None]
     kept, level = self._remembered(past, state["generator"])
