@@ -13,7 +13,9 @@ __all__ = ['READABLE', 'WILD', 'WEAK', 'FAINT', 'effect_verdict', 'draw_interval
 import math
 import torch
 from torch import nn
+from fastcore.basics import patch
 from .attention import fresh_copy
+from .watch import Watch
 from ..findings import Finding, Report, check, examine, ok_if, sigmas, skipped, small_figure, worst
 
 # %% ../../nbs/64_obedience.ipynb #d68b3add
@@ -344,36 +346,49 @@ def draw_gradients(rows):
     return figure
 
 # %% ../../nbs/64_obedience.ipynb #0068eabb
-class ConditioningWatch:
-    "Callback: the gradient of what brings in action, noise and step, over that of the median other module. `rows` holds the measures, `first` the step of the first `fail`, `report()` the judgement."
-    def __init__(self, every=50): self.every = every  # steps between two measures
-    def due(self, training, step): return step % self.every == 0 or step in (1, training.recipe.steps)
+class ConditioningWatch(Watch):
+    """Watch: the gradient of what brings in action, noise and step size.
 
-    def on_start(self, training):
-        self.rows, self.tap, self.first = [], None, None
-        if training.run: self.rows = [{k: v for k, v in row.items() if k != "gradients_of"} for row in training.run.metrics() if row.get("gradients_of") == training.name]
-        self.arm(training)
+    Each over the gradient of the median other module; after the first step, too.
+    """
+    name, tap = "conditioning", None
 
-    def arm(self, training):
-        model = getattr(training.model, "_orig_mod", training.model)
-        if hasattr(model, "conditioning") and self.due(training, training.step + 1): self.tap = GradientTap(model)
+    def due(self, training: object, step: int) -> bool:
+        asked = hasattr(_plain(training.model), "conditioning")
+        return asked and (step == 1 or super().due(training, step))
 
-    def on_step(self, training):
-        if self.tap:
-            self.rows.append(dict(step=training.step) | self.tap.close())
-            self.tap = None
-            if training.run: training.run.log(gradients_of=training.name, **self.rows[-1])
-            finding = check_conditioning_gradient(self.rows)
-            if finding.verdict == "fail" and self.first is None:
-                self.first = training.step
-                print(f"doctor: FAIL conditioning_gradient at step {training.step}: {finding.message}", flush=True)
-        self.arm(training)
+    def before_step(self, training: object) -> None:
+        self.tap = GradientTap(_plain(training.model))
 
-    def on_end(self, training):
-        if self.tap: self.tap.close()
-        self.tap = None
+    def measure(self, training: object) -> dict:
+        tap, self.tap = self.tap, None
+        return tap.close()
 
-    def report(self) -> Report: return Report([check_conditioning_gradient(self.rows)], "conditioning")
+    def judge(self, training: object, measured: dict) -> list:
+        row = dict(step=training.steps_done) | measured
+        return [check_conditioning_gradient([*self.rows, row])]
+
+# %% ../../nbs/64_obedience.ipynb #0068eab2
+@patch
+def values(self:ConditioningWatch, measured: dict) -> dict:
+    return measured
+
+@patch
+def draw(self:ConditioningWatch) -> object:
+    return draw_gradients(self.rows)
+
+@patch
+def report(self:ConditioningWatch) -> Report:
+    "The judgement of all rows, also of those of a run that has ended before."
+    return Report([check_conditioning_gradient(self.rows)], self.name)
+
+@patch
+def on_end(self:ConditioningWatch, training: object) -> None:
+    if self.tap:
+        self.tap.close()
+    Watch.on_end(self, training)
+
+def _plain(model): return getattr(model, "_orig_mod", model)
 
 # %% ../../nbs/64_obedience.ipynb #59c78fda
 def judge_measure(
