@@ -15,7 +15,7 @@ from wmkit.data.clips import Clip, Clips, build_frames, to_float
 from wmkit.data.record import record
 from wmkit.doctor.attention import AttentionWatch
 from wmkit.tokenizers.transformer import TransformerTokenizer
-from wmkit.training.trainer import train
+from wmkit.training.trainer import Recipe, train
 from wmkit.worlds.metrics import psnr, squared_error
 
 STEPS, LR, CHECKS = 400, 6e-3, ("input_dependence", "attention_uniform", "attention_peaked", "attention_rank")
@@ -63,7 +63,8 @@ def run(data, cls=TransformerTokenizer, seed=0, lr=LR, width=48, depth=2, mask=.
     def loss(model, clip, generator): return (model(clip.data, generator).float() - clip.data).pow(2).mean(), {}
     watch = AttentionWatch(frames, every=20, grace=EARLY, budget=1)   # in so small a model a look costs as much as three steps
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        learnt = train(model, batches, loss, STEPS, callbacks=[watch], lr=lr, warmup=30, ema=None, seed=seed, precision="fp32", device="cpu")
+        recipe = Recipe(STEPS, lr=lr, warmup=30, ema=None, seed=seed, precision="fp32", device="cpu")
+        learnt = train(model, batches, loss, recipe, callbacks=[watch])
     with torch.no_grad(): return watch, psnr(squared_error(learnt.model.reconstruct(held_out), held_out).mean())
 
 def main():

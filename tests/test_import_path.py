@@ -16,7 +16,7 @@ from wmkit.data.episodes import Dataset
 from wmkit.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-SMOKE = dict(train_tokenizer=dict(model=dict(width=8), steps=6, batch=4), train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, sampler_steps=1))
+SMOKE = dict(train_tokenizer=dict(model=dict(width=8), steps=6, batch=4), train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, K=1))
 MORE = "  left: {kind: button, from: keys, key: A}\n  right: {kind: button, from: keys, key: D}\n"  # a line for each
 
 
@@ -66,7 +66,7 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):  # most of the ti
     assert "no channel for: column pos_x (300)" in said and str(dataset) in said
     eyes, world = Run(house/"outputs/my_eyes"), Run(house/"outputs/my_world")
     for trained, model in ((eyes, "tokenizer"), (world, "dynamics")):
-        assert trained.status == "done" and trained.result()["step"] == 6
+        assert trained.status == "done" and trained.result()["steps_done"] == 6
         assert [f.name for f in list_checkpoints(house/"checkpoints"/trained.name/model)] == ["step_000006"]
         assert (trained.folder/"report.html").stat().st_size > 10_000
     assert world.result()["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" in world.result()

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
 ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1")
 TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer", model=dict(width=32, depth=2, every=2, window=3, registers=1), lengths=dict(short=4, long=6, share=.3),
-            recipe=dict(optimizer="muon", schedule="wsd"), steps=48, batch=8, evaluate_every=15, save_every=10, sampler_steps=1, horizon=4, shown=10)
+            recipe=dict(optimizer="muon", schedule="wsd"), steps=48, batch=8, evaluate_every=15, save_every=10, K=1, horizon=4, shown=10)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, whole, sweep, mon
     wait_for(lambda: len(run.metrics()) >= 29, "29 rows", process)
     process.send_signal(signal.SIGTERM)
     assert "halting stopped" in ended(process)
-    step = run.result()["step"]
+    step = run.result()["steps_done"]
     assert run.result()["stopped"] and run.status == "stopped" and 29 <= step < TINY["steps"]
     assert [f.name for f in list_checkpoints(house/"checkpoints/halting/dynamics")][-1] == f"step_{step:06d}"
     assert all((run.folder/name).exists() for name in ("report.html", "media/training_dynamics.png")) and len(Report.load(run.folder)) > 10
@@ -121,7 +121,7 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, whole, sweep, mon
     ended(whole)
     assert curve(run) == curve(Run(house/"outputs/whole"))
     assert weights(house, "halting") == weights(house, "whole")
-    assert run.status == "done" and run.result()["step"] == TINY["steps"] and not run.result()["stopped"]
+    assert run.status == "done" and run.result()["steps_done"] == TINY["steps"] and not run.result()["stopped"]
 
     monkeypatch.chdir(house)  # what the training leaves is all that the doctor needs
     report = doctor_checkpoint("checkpoints/halting/dynamics")
@@ -135,7 +135,7 @@ def test_stopped_before_the_first_step(house, launch):
     process.send_signal(signal.SIGTERM)
     ended(process)
     result = run.result()
-    assert (run.status, result["stopped"], result["step"], result["checkpoint"]) == ("stopped", True, 0, None)
+    assert (run.status, result["stopped"], result["steps_done"], result["checkpoint"]) == ("stopped", True, 0, None)
     assert run.metrics() == [] and (run.folder/"report.html").exists()
 
 

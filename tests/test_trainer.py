@@ -12,7 +12,7 @@ from wmkit.dynamics.transformer import TransformerDynamics
 from wmkit.objectives.schedules import Lengths
 from wmkit.objectives.shortcut import NoiseSchedule, ShortcutLoss
 from wmkit.runs import Run
-from wmkit.training.trainer import train
+from wmkit.training.trainer import Checkpoints, Recipe, train
 
 STEPS, ENV = 120, os.environ | dict(OMP_NUM_THREADS="1")
 
@@ -29,10 +29,10 @@ class Line(nn.Module):
 class Halt:
     "Asks to stop after a step."
     def __init__(self, at): self.at = at
-    def on_step(self, training): training.stop = training.step == self.at
+    def on_step(self, training): training.stop = training.steps_done == self.at
 
 
-def fit(run, pause=0., dropout=.1, **kw):
+def fit(run, pause=0., dropout=.1, callbacks=(), **numbers):
     def draw(generator):
         time.sleep(pause)
         x = torch.randn(16, 3, generator=generator)
@@ -45,8 +45,8 @@ def fit(run, pause=0., dropout=.1, **kw):
     def evaluate(model): return dict(size=sum(p.square().sum() for p in model.parameters()))
 
     torch.manual_seed(0)
-    return train(Line(dropout=dropout), draw, loss, STEPS, run=run, name="dynamics", evaluate=evaluate, evaluate_every=15, save_every=20, device="cpu",
-                 precision="fp32", best="higher size", **kw)
+    recipe, asked = Recipe(STEPS, device="cpu", precision="fp32", **numbers), Checkpoints(15, 20, best="higher size")
+    return train(Line(dropout=dropout), draw, loss, recipe, run, "dynamics", evaluate, callbacks, asked)
 
 
 def start(run, *before):
@@ -125,20 +125,20 @@ def test_two_processes_learn_one_model(new_run):
 STEPS_DREAM, DOOM = 10, ActionSpace([Channel("forward", "button"), Channel("yaw", "delta", "degrees per frame", -10, 10)])
 
 
-def dream(run, accumulate=1, callbacks=(), **kw):
+def dream(run, accumulate=1, callbacks=(), shard=False, evaluate=None, every=None):
     "A transformer with everything that a long training has: clips of two lengths, micro-batches, Muon, the average, a loss that remembers, recomputation."
     lengths = Lengths(3, 6, share=.4, long_from=8, batch=4, long_batch=2, accumulate=accumulate, long_accumulate=2*accumulate)
 
-    def draw(generator, step):
-        now = lengths.at(step)
+    def draw(generator, steps_done):
+        now = lengths.at(steps_done)
         data = torch.randn(now.batch, now.length, 4, 4, generator=generator)
         actions = torch.rand(now.batch, now.length, 2, generator=generator).round()
         return Clip(data, actions, torch.ones(now.batch, now.length, dtype=torch.bool), [])
 
     torch.manual_seed(0 if run is None else int(os.environ.get("RANK", 0)))  # the first process' weights are everybody's
     model = TransformerDynamics(DOOM.to_dict(), 4, (2, 2), window=4, width=16, depth=2, heads=2, registers=1, every=2, recompute=True)
-    return train(model, draw, ShortcutLoss(NoiseSchedule(targets="every")), STEPS_DREAM, run=run, name="dynamics", save_every=5, device="cpu", precision="fp32",
-                 lengths=lengths, optimizer="muon", schedule="wsd", ema=.9, lr=1e-2, warmup=4, callbacks=callbacks, **kw)
+    recipe = Recipe(STEPS_DREAM, lr=1e-2, warmup=4, schedule="wsd", lengths=lengths, ema=.9, optimizer="muon", device="cpu", precision="fp32", shard=shard)
+    return train(model, draw, ShortcutLoss(NoiseSchedule(targets="every")), recipe, run, "dynamics", evaluate, callbacks, Checkpoints(every, 5))
 
 
 class Calls:
@@ -159,7 +159,7 @@ def dream_together(plain, parts, dest):
     divided = dream(Run.open(plain), shard=True)
     torch.testing.assert_close(losses(divided), losses(ddp), rtol=1e-4, atol=1e-6)
     part = dream(Run.open(parts), shard=True, callbacks=[Halt(5)])
-    assert (part.stopped, part.step) == (True, 6)
+    assert (part.stopped, part.steps_done) == (True, 6)
     rest = dream(Run.open(parts), shard=True)
     assert curve(Run.open(parts)) == curve(Run.open(plain)) and model_hash(rest.model) == model_hash(divided.model)
     assert type(divided.model) is TransformerDynamics and not any(hasattr(p, "full_tensor") for p in divided.model.parameters())
@@ -170,7 +170,7 @@ def test_a_divided_model_learns_what_one_process_learns(new_run, tmp_path):
     from accelerate import notebook_launcher
     plain, parts, dest = new_run("plain"), new_run("parts"), tmp_path/"losses.json"
     calls = Calls()
-    one = dream(None, accumulate=2, callbacks=[calls], evaluate=lambda model: {}, evaluate_every=3)
+    one = dream(None, accumulate=2, callbacks=[calls], evaluate=lambda model: {}, every=3)
     assert calls.count == 2*sum(4 if row["length"] == 6 else 2 for row in one.history)  # nothing switches recomputation off
     notebook_launcher(dream_together, (plain.folder, parts.folder, dest), num_processes=2)
     torch.testing.assert_close(json.loads(dest.read_text()), losses(one), rtol=1e-4, atol=1e-6)
@@ -181,14 +181,14 @@ def test_a_divided_model_learns_what_one_process_learns(new_run, tmp_path):
 
 def alone(run):
     result = fit(run, pause=.01)
-    print(f"report: stopped at {result.step}" if result.stopped else "report: done")
+    print(f"report: stopped at {result.steps_done}" if result.stopped else "report: done")
 
 
 def together(run):
     "Under torchrun: stop all processes through the first one, continue, and compare with a training that was not stopped."
     rank = int(os.environ["RANK"])
     stopped = fit(run, callbacks=[Halt(23)])
-    assert (stopped.stopped, stopped.step) == (True, 24)
+    assert (stopped.stopped, stopped.steps_done) == (True, 24)
     torch.manual_seed(rank)
     result, whole = fit(run), fit(None, seed=0)
     assert result.history == whole.history and model_hash(result.model) == model_hash(whole.model)

@@ -126,17 +126,22 @@ def metrics(self:Run) -> list:
 def log(self:Run, **metrics):
     "Append one row of numbers to metrics.jsonl, e.g. `run.log(step=10, loss=.3)`."
     if self._metrics is None:
-        self._rewrite(self.metrics())  # drops a torn last row
+        self.truncate_metrics(len(self.metrics()))  # drops a torn last row
         self._metrics = (self.folder/"metrics.jsonl").open("a", encoding="utf-8")
     row = {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
     self._metrics.write(json.dumps(to_plain(row), allow_nan=False) + "\n")
     self._metrics.flush()
 
 @patch
-def _rewrite(self:Run, rows):
-    if self._metrics is not None: self._metrics.close()
+def truncate_metrics(self:Run,
+    rows:int  # how many stay
+):
+    "Keep the first rows of metrics.jsonl."
+    if self._metrics is not None:
+        self._metrics.close()
     self._metrics = None
-    write_text(self.folder/"metrics.jsonl", "".join(json.dumps(to_plain(row)) + "\n" for row in rows))
+    lines = [json.dumps(to_plain(row)) + "\n" for row in self.metrics()[:rows]]
+    write_text(self.folder/"metrics.jsonl", "".join(lines))
 
 @patch
 def rewind(self:Run,
@@ -147,7 +152,7 @@ def rewind(self:Run,
     rows = self.metrics()
     later = (i for i, row in enumerate(rows) if whose.items() <= row.items() and row.get("step", step) > step)
     cut = next(later, None)
-    if cut is not None: self._rewrite(rows[:cut])
+    if cut is not None: self.truncate_metrics(cut)
 
 # %% ../nbs/03_runs.ipynb #9c8055e8
 @patch

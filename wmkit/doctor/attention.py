@@ -287,7 +287,7 @@ class AttentionWatch:
         self.spent = 0.
 
     def on_step(self, training):
-        if training.step % self.every == 0 or training.step == training.recipe.steps: self.look(training)
+        if training.steps_done % self.every == 0 or training.steps_done == training.recipe.steps: self.look(training)
 
     def on_end(self, training):
         if training.run and self.rows: draw_watch(self.rows).savefig(training.run.media(f"attention_{training.name}.png"))
@@ -303,13 +303,13 @@ def look(self:AttentionWatch, training):
     if self.fresh is None and attention_layers(model): self.fresh = fresh_tables(model, lambda m: self.call(m, frames))
     start = time.perf_counter()
     table, again = probe(model, frames, self.call)
-    self.findings = judge_probe(table, self.fresh, again, frames, early=training.step < self.grace*training.recipe.steps)
-    self.rows.append(dict(step=training.step) | {f.check: f.value for f in self.findings})
+    self.findings = judge_probe(table, self.fresh, again, frames, early=training.steps_done < self.grace*training.recipe.steps)
+    self.rows.append(dict(step=training.steps_done) | {f.check: f.value for f in self.findings})
     if training.run: training.run.log(probe=training.name, **self.rows[-1])
     for f in self.findings:
         if f.verdict == "fail" and f.check not in self.first:
-            self.first[f.check] = training.step
-            print(f"doctor: FAIL {f.check} at step {training.step}: {f.message}", flush=True)
+            self.first[f.check] = training.steps_done
+            print(f"doctor: FAIL {f.check} at step {training.steps_done}: {f.message}", flush=True)
     now = time.perf_counter()
     if now - start > self.budget*(now - self.last): self.every *= 2
     self.spent, self.last = self.spent + now - start, now

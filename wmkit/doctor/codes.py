@@ -321,7 +321,7 @@ class CodesWatch:
 
     def on_step(self, training):
         paid = self.spent + self.price <= self.budget*(time.perf_counter() - self.begun)
-        if training.step == training.recipe.steps or training.step % self.every == 0 and (paid or not self.spent): self.look(training)
+        if training.steps_done == training.recipe.steps or training.steps_done % self.every == 0 and (paid or not self.spent): self.look(training)
 
     def on_end(self, training):
         if training.run and self.rows: draw_codes_watch(self.rows).savefig(training.run.media(f"codes_{training.name}.png"))
@@ -334,16 +334,16 @@ def look(self:CodesWatch, training):
     "Measure, judge, keep, and say what failed for the first time."
     start, model = time.perf_counter(), training.model
     frames = self.frames.to(next(model.parameters(), self.frames).device)
-    with at_rest(model): self.findings = judge_coded(model, model.encode(frames), frames, early=training.step < self.grace*training.recipe.steps)
+    with at_rest(model): self.findings = judge_coded(model, model.encode(frames), frames, early=training.steps_done < self.grace*training.recipe.steps)
     before = self.rows[-1] if self.rows else {}
     for f in self.findings:
         if f.check == "codebook_usage" and f.verdict in ("warn", "fail") and f.value > 1.1*before.get(f.check, math.inf): f.verdict = "notyet"
-    self.rows.append(dict(step=training.step) | {f.check: f.value for f in self.findings if f.verdict != "skip"})
+    self.rows.append(dict(step=training.steps_done) | {f.check: f.value for f in self.findings if f.verdict != "skip"})
     if training.run: training.run.log(codes_of=training.name, **self.rows[-1])
     for f in self.findings:
         if f.verdict == "fail" and f.check not in self.first:
-            self.first[f.check] = training.step
-            print(f"doctor: FAIL {f.check} at step {training.step}: {f.message}", flush=True)
+            self.first[f.check] = training.steps_done
+            print(f"doctor: FAIL {f.check} at step {training.steps_done}: {f.message}", flush=True)
     self.price = time.perf_counter() - start
     self.spent += self.price
 

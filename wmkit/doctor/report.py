@@ -171,7 +171,7 @@ def examine_film(tokenizer, dynamics, clips, level=.1) -> list:
 
 def examine_world(tokenizer, dynamics, clips) -> list:
     "Findings on the levels that the card's world asks for, on its FiLM layers, and of a short evaluation on what the model has not seen."
-    steps, level, schedule = (dynamics.card.get(key, default) for key, default in (("steps", 4), ("context_noise", .1), ("schedule", None)))
+    steps, level, schedule = (dynamics.card.get(key, default) for key, default in (("K", 4), ("context_noise", .1), ("schedule", None)))
     def support(): return formulas.check_tau_support(*formulas.told(NoiseSchedule(**schedule), torch.Generator().manual_seed(0)), formulas.sampler_queries(sample, steps, level))
     def judged(): return judge_evaluation(quick_evaluation(World(tokenizer, dynamics, steps, level), Clips(clips.folder, "train", 1), clips))
     found, why = examine("tau_support", support, schedule_on_the_card=schedule) + examine_film(tokenizer, dynamics, clips, level), _no_world(dynamics, clips)

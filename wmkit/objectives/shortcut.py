@@ -133,7 +133,7 @@ def shortcut_errors(dynamics, clip, schedule, generator, done=None) -> dict:
     first = t - 1 if schedule.targets == "last" else 0
     if first == 0 and schedule.targets == "last": raise ValueError(f"clips of {t} frame: expected context frames and a target")
     if (told := getattr(dynamics, "finest", schedule.finest)) != schedule.finest: raise ValueError(f"the dynamics was built for finest = {told}, the schedule has {schedule.finest}: give both the same")
-    if schedule.start and done is None: raise ValueError(f"start = {schedule.start}: this loss must be told the optimizer steps done so far; give it `step`")
+    if schedule.start and done is None: raise ValueError(f"start = {schedule.start}: this loss must be told the optimizer steps done so far; give it `steps_done`")
     noise, step, rows = schedule.draw(b, t, generator, done)
     noisy = add_noise(latents, noise, torch.randn(latents.shape, generator=generator, device=device))
     known, alone = clip.known, None
@@ -173,10 +173,10 @@ def shortcut_loss(
     clip,                    # with data: latents [b t n d], actions [b t a], known [b t]
     schedule:NoiseSchedule,
     generator,               # on the device of the latents
-    step=None                # optimizer steps done so far
+    steps_done=None          # optimizer steps done so far
 ):
     "(loss, parts): weighted squared error of the targets, float32; `parts` splits it, unweighted."
-    found = shortcut_errors(dynamics, clip, schedule, generator, step)
+    found = shortcut_errors(dynamics, clip, schedule, generator, steps_done)
     return (found["error"]*schedule.weights(found["noise"])).mean(), loss_parts(found, schedule)
 
 # %% ../../nbs/40_shortcut.ipynb #e0b3242b
@@ -212,10 +212,10 @@ class ShortcutLoss(nn.Module):
         self.seen += good
         self.sums.zero_()
 
-    def forward(self, dynamics, clip, generator, step=None):
-        found = shortcut_errors(dynamics, clip, self.schedule, generator, step)
+    def forward(self, dynamics, clip, generator, steps_done=None):
+        found = shortcut_errors(dynamics, clip, self.schedule, generator, steps_done)
         error, larger, parts = found["error"]*self.schedule.weights(found["noise"]), found["larger"], loss_parts(found, self.schedule)
         if not self.rms: return error.mean(), parts
         if self.squares.device != error.device: self.to(error.device)
-        scales = self.scales(error.detach(), larger, step)
+        scales = self.scales(error.detach(), larger, steps_done)
         return (error/torch.where(larger, scales[1], scales[0])).mean(), parts | dict(rms_data=scales[0], rms_bootstrap=scales[1])

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 from torch.utils.flop_counter import flop_registry
 from ..findings import Finding, check, ok_if, small_figure
-from ..objectives.schedules import Lengths, wants_step, Work
+from ..objectives.schedules import Lengths, progress_for, Work
 
 # %% ../../nbs/80_memory.ipynb #07196e9e
 aten = torch.ops.aten
@@ -156,7 +156,7 @@ class Stage:
             self.set("activations")
             batch_ = self.clip(self.model, batch, length)
             for name, value in vars(batch_).items(): setattr(batch_, name, value.to(self.device) if torch.is_tensor(value) else value)
-            late = dict(step=10**9) if wants_step(self.loss) else {}  # when everything is learnt
+            late = progress_for(self.loss, 10**9)  # when everything is learnt
             value, parts = self.loss(self.model, batch_, generator, **late)
             self.set("temporary")
             (value/accumulate).backward()

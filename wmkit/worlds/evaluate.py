@@ -217,7 +217,7 @@ def measure_kid(film, network, seed=0) -> dict:
 def _trained(world) -> list:
     "The K that the world may be sampled with, by the schedule on its dynamics' card; without one, the usual ones and its own."
     card = getattr(getattr(world, "dynamics", None), "card", None) or {}
-    return NoiseSchedule(**card["schedule"]).trained(card.get("step")) if card.get("schedule") else sorted({1, 2, 4, world.steps})
+    return NoiseSchedule(**card["schedule"]).trained(card.get("steps_done")) if card.get("schedule") else sorted({1, 2, 4, world.steps})
 
 @torch.no_grad()
 def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch=32) -> dict:
