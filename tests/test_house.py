@@ -146,7 +146,7 @@ TITLE = re.compile(r"# .+\n\n?> ")
 def test_a_chapter_begins_with_its_title():
     first = {name(n): (cells(n, "markdown") or ("",))[0] for n in every_notebook()}
     untitled = [n for n, text in first.items() if n != "nbs/index.ipynb" and not TITLE.match(text)]
-    assert not untitled, f"expected `# Title`, then `> one line that says what it gives`: {untitled}"
+    assert not untitled, f"expected `# Title` and a line `> what it gives` in {untitled}"
 
 
 def test_no_notebook_is_left_out_of_the_tests():
