@@ -11,8 +11,8 @@ WHEN = {
     "static": "Before training: formulas and data",
     "step 0": "Before training: the model at step 0",
     "live": "While training",
-    "evaluation": "After training",
-    "dataset": "Of a data set",
+    "checkpoint": "Of a saved model",
+    "evaluation": "Of an evaluation",
 }
 
 
