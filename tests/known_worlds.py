@@ -1,0 +1,174 @@
+"""Worlds whose right answers are known, for the chapters that measure and judge worlds.
+
+`strip`: a strip of noise that the yaw scrolls; `Strip` is a foreign world that has its
+`reset`, `step` and `dream` alone. `walk`: a picture that the yaw rolls sideways and `forward`
+upwards, what leaves at one side comes back at the other; `walk_world` is a whole World that
+moves it exactly, or fails in one way that is named. `attack` does nothing in either.
+"""
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from einops import rearrange
+from torch import nn
+from torch.nn import functional as F
+from wmkit.data.actions import DOOM
+from wmkit.data.clips import Clips, led_to, write_store
+from wmkit.dynamics.protocol import ActionInput, Denoiser
+
+FORWARD, ATTACK, YAW = map(DOOM.index, ("forward", "attack", "yaw"))
+
+
+def store(folder, name, episode, train=6, test=8):
+    "(train, test): Clips of a frame store of such episodes."
+    def episodes():
+        for seed in range(train + test):
+            tensors = dict(zip(("frames", "actions", "known"), episode(seed)))
+            yield seed, "train" if seed < train else "test", tensors
+    write_store(Path(folder)/name, "frames", dict(game=name), DOOM, 10, episodes())
+    return tuple(Clips(Path(folder)/name, split, 8) for split in ("train", "test"))
+
+
+# ---- the strip
+
+
+def _scroll(strip, at):  # 160 columns, the first 32 once more
+    return torch.stack([strip[..., int(p) % 160:][..., :32] for p in at])
+
+
+def strip_episode(seed, t=64):
+    "Frames [t 3 32 32] of a strip that a yaw of one degree moves by a pixel; led-to actions."
+    g = torch.Generator().manual_seed(seed)
+    strip = F.interpolate(torch.rand(1, 3, 8, 40, generator=g), (32, 160), mode="bilinear")[0]
+    strip = (torch.cat([strip, strip[..., :32]], -1)*255).to(torch.uint8)
+    actions = torch.zeros(t, 9)
+    turns = torch.randint(-6, 7, (t//4, 1), generator=g).expand(-1, 4)
+    actions[:, YAW] = turns.flatten().float()
+    at = torch.cat([torch.zeros(1), actions[:-1, YAW].cumsum(0)])
+    return _scroll(strip, at), *led_to(actions)
+
+
+class Strip:
+    "A world that moves its last frame by `gain` pixels a degree."
+    space, context, K, device = DOOM, 3, 1, torch.device("cpu")
+    tokenizer = SimpleNamespace(encode=lambda x: x, decode=lambda x: x)
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def reset(self, frames, actions, known=None, seed=0):
+        return frames[:, -1]
+
+    def step(self, state, action):
+        pixels = [-int(round(self.gain*float(a[YAW]))) for a in action]
+        moved = torch.stack([f.roll(p, -1) for f, p in zip(state, pixels)])
+        return moved, moved
+
+    def dream(self, frames, actions, known=None, seed=0):
+        state, out = self.reset(frames, None), []
+        for t in range(frames.shape[1], actions.shape[1]):
+            state, frame = self.step(state, actions[:, t])
+            out.append(frame)
+        return torch.stack(out, 1)
+
+
+# ---- the walk
+
+
+def moved(frames, actions):
+    "Frames [b 3 h w] moved by actions [b 9]."
+    shifts = [(-2*int(a[FORWARD]), -int(a[YAW].round())) for a in actions]
+    return torch.stack([f.roll(shift, (-2, -1)) for f, shift in zip(frames, shifts)])
+
+
+def walk_episode(seed, t=72):
+    "Frames [t 3 32 32] of a picture that is walked and turned; now and then nothing is done."
+    g = torch.Generator().manual_seed(seed)
+    picture = F.interpolate(torch.rand(1, 3, 10, 10, generator=g), (32, 32), mode="bilinear")
+    picture, actions = .45*(picture - picture.mean())/picture.std(), torch.zeros(t, 9)
+
+    def held(values):
+        return values.repeat_interleave(3)[:t].float()
+
+    actions[:, YAW] = held(torch.randint(-6, 7, (t//3,), generator=g))
+    for channel in (FORWARD, ATTACK):
+        actions[:, channel] = held(torch.randint(2, (t//3,), generator=g))
+    actions[:, [FORWARD, YAW]] *= held(torch.rand(t//3, generator=g) > .4)[:, None]
+    frames = [picture]
+    for a in actions[:-1]:
+        frames.append(moved(frames[-1], a[None]))
+    frames = ((torch.cat(frames) + 1)*127.5).clamp(0, 255).round().to(torch.uint8)
+    return frames, *led_to(actions)
+
+
+class Patches(nn.Module):
+    "A tokenizer that loses nothing."
+    grid, channels, size = (8, 8), 48, (32, 32)
+
+    def encode(self, frames):
+        return rearrange(frames, "b t c (h i) (w j) -> b t (h w) (c i j)", i=4, j=4)
+
+    def decode(self, latents):
+        frames = rearrange(latents, "b t (h w) (c i j) -> b t c (h i) (w j)", h=8, i=4, j=4)
+        return frames.clamp(-1, 1)
+
+
+def _soft(frames):
+    return F.avg_pool2d(frames, 3, 1, 1, count_include_pad=False)
+
+
+FRAME_FAULTS = dict(  # what becomes of the frame that was moved rightly
+    blurs=_soft,
+    greys=lambda x: .7*x,
+    sharpens=lambda x: x + .4*(x - _soft(x)),
+    drifts=lambda x: (x + .04).clamp(-1, 1),
+    broken=lambda x: x*float("nan"))
+
+
+class Walk(Denoiser, nn.Module):
+    "A dynamics that moves the last frame as its actions say, but for one fault."
+    grid, context, config = (8, 8), 3, dict(channels=48)
+
+    def __init__(self, fault="none"):
+        super().__init__()
+        self.fault, self.actions = fault, ActionInput(DOOM)
+        self.unused = nn.Parameter(torch.ones(()))  # says where the world is
+
+    def start(self, latents, actions, known, noise):
+        lively = latents[:, -1, :, 0].std(1) < .31  # of some clips; the same in a whole dream
+        return dict(last=latents[:, -1], level=noise[:, -1], old=actions[:, -1], lively=lively)
+
+    def push(self, state, latents, action, known, noise):
+        old = state["old"] if self.fault == "habit" else action
+        return state | dict(last=latents, level=noise, old=old)
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+
+    def _next_frame(self, state, action):
+        clean = state["last"][:, None]/(1 - state["level"])[:, None, None, None]
+        played = dict(copies=0*action, late=state["old"], habit=state["old"],
+                      deaf=action*torch.arange(9).ne(YAW)).get(self.fault, action)
+        frame = moved(Patches().decode(clean)[:, 0], played)
+        if self.fault == "sometimes dark":
+            return torch.where(state["lively"][:, None, None, None], frame, .5*frame - .4)
+        return FRAME_FAULTS.get(self.fault, lambda x: x)(frame)
+
+    def predictor(self, state, action, known):
+        frame = self._next_frame(state, action)
+        clean = Patches().encode(frame[:, None])[:, 0]
+
+        def predict(noisy, noise, step_size):
+            level = noise[:, None, None]
+            if self.fault == "picky" and state["level"][0] < .05:  # never saw so clean a past
+                return Patches().encode(.3*frame[:, None])[:, 0]
+            if self.fault == "denoises":  # the best linear denoiser of variance .2
+                return (1 - level)*.2*noisy/((1 - level)**2*.2 + level**2)
+            return clean + .2*noisy*level if self.fault == "shimmers" else clean
+        return predict
+
+
+def walk_world(fault="none", context_noise=0., K=1):
+    "A World of `Patches` and `Walk`."
+    from wmkit.worlds.world import World
+    return World(Patches(), Walk(fault), K, context_noise)
