@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 READER = """
 import os, time
 from wmkit.data.actions import DOOM
-from wmkit.importers.convert import Recording, Row, convert, video_frames, video_info
+from wmkit.importers.convert import Recording, Row, Source, convert, video_frames, video_info
 
 def read(notes, video, wait, die):
     if notes.name == die: os._exit(9)  # as the memory's warden or a crash in a decoder would end it
@@ -27,9 +28,12 @@ def items(folder): return {f.stem: dict(video=f) for f in sorted(folder.rglob("*
 MAIN = """
 import sys
 from pathlib import Path
-from reader import DOOM, convert, items, read
+from reader import DOOM, Source, convert, items, read
 if __name__ == "__main__":
-    convert(sys.argv[1], items(Path(sys.argv[2])), read, DOOM, format="turns", options=dict(wait=float(sys.argv[3]), die=sys.argv[6]), workers=int(sys.argv[4]), engine=sys.argv[5])
+    dest, folder, wait, workers, engine, die = sys.argv[1:]
+    options = dict(wait=float(wait), die=die)
+    source = Source("turns", items(Path(folder)), read, DOOM, options=options)
+    convert(dest, source, workers=int(workers), engine=engine)
 """
 
 
@@ -46,8 +50,9 @@ def place(tmp_path_factory):
 
 def start(place, dest, wait=0., workers=0, engine="pool", die=""):
     command = [sys.executable, place/"main.py", place/dest, place/"source", wait, workers, engine, die]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                            env=os.environ | dict(OMP_NUM_THREADS="1", RAY_DEDUP_LOGS="0", PYTHONPATH=str(place)))
+    own = dict(OMP_NUM_THREADS="1", RAY_DEDUP_LOGS="0", PYTHONPATH=os.pathsep.join([str(place), str(ROOT)]))
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, start_new_session=True, env=os.environ | own)
 
 
 def finish(process):

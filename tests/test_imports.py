@@ -77,7 +77,7 @@ import torch
 torch.set_num_threads(1)
 import wmkit.importers.convert as convert
 from pathlib import Path
-write, written = convert._Cutter.write, [0]
+write, written = convert.Cutter.write, [0]
 def dying(self, row):
     write(self, row)
     written[0] += 1
@@ -86,7 +86,7 @@ for name in sys.argv[3:]:
     writer, place = importlib.import_module(f"writers.{name}"), Path(sys.argv[2])/name
     run = getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
     if not os.fork():
-        convert._Cutter.write = dying
+        convert.Cutter.write = dying
         run(place/"source", place/"new", workers=0, **writer.EXTRA)
         os._exit(0)
     print(name, os.WTERMSIG(os.wait()[1]), flush=True)

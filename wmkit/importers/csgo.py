@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, convert, source_folder
+from .convert import Break, Recording, Row, Source, convert, source_folder
 
 # %% ../../nbs/14_import_csgo.ipynb #92972682
 BUTTONS = "forward left back right jump sneak walk hotbar_1 hotbar_2 hotbar_3 reload attack scope".split()  # as in `y`
@@ -146,5 +146,5 @@ def import_csgo(
     **options            # of `convert`: fps, size, crop, workers, ...
 ):
     "The Counter-Strike deathmatch data set (hdf5_dm_july2021_<n>.hdf5, 16 a second) as a data set."
-    return convert(dest, find_csgo(source_folder(source, dest)), read_csgo, CSGO_DEGREES if degrees else CSGO, format="csgo", states=("kill", "death"),
-                   judge=judge_alignment, options=dict(degrees=degrees), **options)
+    items, space = find_csgo(source_folder(source, dest)), CSGO_DEGREES if degrees else CSGO
+    return convert(dest, Source("csgo", items, read_csgo, space, ("kill", "death"), dict(degrees=degrees), judge_alignment), **options)

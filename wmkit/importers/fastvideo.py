@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Recording, Row, at_from_led_to, convert, inside, source_folder, video_frames, video_info
+from .convert import Recording, Row, Source, convert, inside, source_folder, video_frames, video_info
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_fastvideo.ipynb #71ee1568
@@ -169,16 +169,13 @@ def read_fastvideo(notes, video, table, frames=None, rate=None, keys=KEYBOARDS[4
     info = video_info(video)
     if frames is not None and frames != info.frames: raise ValueError(f"{video} has {info.frames} frames, the index says num_frames {frames}; mend the one that is wrong")
     if rate is not None and not .99 < info.fps/Fraction(rate) < 1.01: raise ValueError(f"{video} has {float(info.fps):g} frames a second, the index says {rate:g}; mend the one that is wrong")
-    if convention not in ("at", "led_to"): raise ValueError(f"convention {convention!r}; expected at (row f: taken at frame f) or led_to (it led to frame f)")
     actions = action_rows(notes, table, info.frames, keys, mouse, degrees)
-    known = np.ones(len(actions), bool)
-    if convention == "led_to": actions, known = at_from_led_to(actions)
     notes.fact(keyboard=keys, mouse=mouse or "none", degrees_of_a_unit=degrees)
     def rows():
         shown = -1
-        for shown, frame in enumerate(video_frames(video)): yield Row(frame, actions[shown] if known[shown] else None)
+        for shown, frame in enumerate(video_frames(video)): yield Row(frame, actions[shown])
         if shown + 1 != info.frames: raise ValueError(f"{video} holds {info.frames} frames and shows {shown + 1}: it was cut without encoding, so no row can be told its frame; encode it again, or cut the actions, too")
-    return Recording(info.fps, rows(), info.frames)
+    return Recording(info.fps, rows(), info.frames, convention)
 
 # %% ../../nbs/14_import_fastvideo.ipynb #d2865af2
 def indexed_clips(source, index) -> dict:
@@ -242,4 +239,4 @@ def import_fastvideo(
         raise ValueError(f"{table}: keyboard has {columns[0] if columns else 'no'} columns; known are {', '.join(map(str, KEYBOARDS))}: name them with keys='forward,back,...', '-' for one to leave out")
     own = dict(convention=convention, keys=keys or KEYBOARDS[columns[0]], mouse=mouse if "mouse" in first else "", degrees=degrees)
     space = fastvideo_space(own["keys"], own["mouse"])
-    return convert(dest, items, read_fastvideo, space, format="fastvideo", options=own, convention=convention, judge=judge_alignment, **options)
+    return convert(dest, Source("fastvideo", items, read_fastvideo, space, options=own, judge=judge_alignment), **options)

@@ -20,7 +20,7 @@ from ..data.actions import ActionSpace
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset
 from .convert import (
-    Break, Notes, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
 from .events import frame_times
 from .mapping import (
     keys_of, known_words, numbers, read_mapping, read_rules, rules_from)
@@ -897,6 +897,8 @@ def frame_actions(
     if timed:
         convention = "at"  # a time places a row at the frame where it was taken
         clip_pooled(filled.actions, rules)
+    elif convention == "led_to":
+        filled.known[0] = False  # it led to no frame
     actions = space.check(np.where(filled.known[:, None], filled.actions, 0), file.path)
     repairs = placed.repairs + filled.repairs
     return FrameActions(actions, filled.known, states, convention, repairs)
@@ -985,10 +987,8 @@ def read_folder(
     found = frame_actions(file, rules, mapping, view, drop)
     note_found(notes, file, found, used)
     note_rate(notes, pace, fps_of(mapping), view)
-    taken, known = found.actions, found.known
-    if found.convention == "led_to":
-        taken, known = at_from_led_to(taken, known)
-    return Recording(pace, ordered_rows(view, taken, known, found.states), len(view.index))
+    rows = ordered_rows(view, found.actions, found.known, found.states)
+    return Recording(pace, rows, len(view.index), found.convention)
 
 # %% ../../nbs/14_import_folder.ipynb #fedd090b
 USUAL = dict(
@@ -1238,7 +1238,6 @@ def import_folder(
     words = find_mapping(folder, mapping)
     space = ActionSpace(rule.channel for rule in rules_from(words["channels"], mapping))
     items = find_recordings(folder, words, str(folder/mapping))
-    return convert(
-        dest, items, read_folder, space, format="folder", states=list(words.get("states", {})),
-        options=dict(mapping=words), convention=words["convention"], judge=judge_alignment,
-        **options)
+    states, own = tuple(words.get("states", {})), dict(mapping=words)
+    found = Source("folder", items, read_folder, space, states, own, judge_alignment)
+    return convert(dest, found, **options)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info
+from .convert import Break, Recording, Row, Source, convert, source_folder, video_frames, video_info
 
 # %% ../../nbs/14_import_gamefactory.ipynb #9bb8fc10
 ENUMS = dict(ws=("", "forward", "back"), ad=("", "left", "right"), scs=("", "jump", "sneak", "sprint"))
@@ -128,7 +128,7 @@ def report_turns(
 # %% ../../nbs/14_import_gamefactory.ipynb #4b395e6b
 def _gap(missing): return f"entry {missing[0]} is missing" if len(missing) == 1 else f"entries {missing[0]} to {missing[-1]} are missing"
 
-def _gf_rows(video, actions, known, states, there):
+def _gf_rows(video, actions, states, there):
     frames, n = video_frames(video), len(there)
     for here, rows in groupby(range(n), there.__getitem__):
         rows = list(rows)
@@ -136,7 +136,7 @@ def _gf_rows(video, actions, known, states, there):
         for t in rows:
             frame = next(frames, None)
             if frame is None: raise ValueError(f"{video}: only {t} frames can be decoded, the metadata has entries up to {n - 1}; download it again, or leave this recording out")
-            if here: yield Row(frame, actions[t] if known[t] else None, states[t])
+            if here: yield Row(frame, actions[t], states[t])
 
 def read_gamefactory(notes, metadata, video, prompts=(), scale=15., strict=True):
     "A recording of GF-Minecraft for `convert`."
@@ -146,10 +146,10 @@ def read_gamefactory(notes, metadata, video, prompts=(), scale=15., strict=True)
     led, states, there = entry_arrays(metadata, found, notes)
     report_turns(metadata, np.where(there[:, None], led, 0), states, notes, scale, strict)
     led[:, [GF_SPACE.index(d) for d in DELTAS]] *= scale
-    actions, known = at_from_led_to(GF_SPACE.check(led, str(metadata)), there)
+    led = GF_SPACE.check(led, str(metadata))
     notes.fact(source_fps=str(info.fps), scale=scale, prompts=list(prompts), **{k: str(about[k]) for k in ("biome", "initial_weather", "start_time") if k in about})
     for key in about.keys() - {"biome", "initial_weather", "start_time"}: notes.drop(f"{key} (metadata)")
-    return Recording(info.fps, _gf_rows(video, actions, known, states, there), int(there.sum()))
+    return Recording(info.fps, _gf_rows(video, led, states, there), int(there.sum()), "led_to")
 
 # %% ../../nbs/14_import_gamefactory.ipynb #3486cab9
 def load_prompts(path) -> dict:
@@ -184,4 +184,4 @@ def import_gamefactory(
     for base, stem in sorted(found):
         files = dict(metadata=base/"metadata"/f"{stem}.json", video=base/"video"/f"{stem}.mp4", prompts=prompts[base].get(stem, []))
         items[(base/stem).relative_to(folder).as_posix()] = files
-    return convert(dest, items, read_gamefactory, GF_SPACE, format="gamefactory", states=GF_STATES, options=dict(scale=scale, strict=strict), convention="led_to", judge=judge_alignment, **options)
+    return convert(dest, Source("gamefactory", items, read_gamefactory, GF_SPACE, GF_STATES, dict(scale=scale, strict=strict), judge_alignment), **options)

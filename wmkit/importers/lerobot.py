@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ..data.actions import ActionSpace
 from ..data.align import judge_alignment
-from .convert import Recording, Row, at_from_led_to, convert, inside, source_folder
+from .convert import Recording, Row, Source, convert, inside, source_folder
 from .mapping import numbers, read_mapping, read_rules, rules_from
 
 # %% ../../nbs/14_import_lerobot.ipynb #5cdc6619
@@ -197,7 +197,6 @@ def read_lerobot(notes, data, video, row, info, rules, fps, told, camera, conven
     values = _vectors(table, "action", len(names), where)
     actions, known = read_rules(rules, dict(zip(names, values.T)), where, convention)
     if "wmkit" in info and "known" in features: known &= table["known"].to_numpy(zero_copy_only=False).astype(bool)
-    if convention == "led_to": actions, known = at_from_led_to(actions, known)
     if off > .1: notes.repair(f"time stamps are uneven by up to {off:.2f} of a frame; rows are taken as even")
     notes.fact(task=row["task"], camera=camera, channels=told)
     for name in [n for n in names if n not in {r.column for r in rules}]: notes.drop(name, len(table))
@@ -205,7 +204,7 @@ def read_lerobot(notes, data, video, row, info, rules, fps, told, camera, conven
     if bad := int((~np.isfinite(states)).any(1).sum()): notes.repair(f"observation.state is not finite in {bad} row{'s' if bad > 1 else ''}; left as it is")
     if video is not None: frames = frames_at(video, row["start"], len(table), fps, f"episode {row['episode']}")
     else: frames = (picture(cell, f"{where}, row {i}") for i, cell in enumerate(table[camera].to_pylist()))
-    return Recording(fps, (Row(frame, actions[t] if known[t] else None, tuple(states[t])) for t, frame in enumerate(frames)), len(table))
+    return Recording(fps, (Row(frame, actions[t] if known[t] else None, tuple(states[t])) for t, frame in enumerate(frames)), len(table), convention)
 
 def picture(cell, where):
     "A frame uint8 [h w 3] from the bytes of a PNG or JPEG."
@@ -237,4 +236,4 @@ def import_lerobot(
     fps = Fraction(info["wmkit"]["fps"]) if "wmkit" in info else Fraction(info["fps"]).limit_denominator(1001)
     kept = {k: info[k] for k in ("features", "wmkit") if k in info}
     items = {name: files | dict(info=kept, rules=rules, fps=str(fps), told=told) for name, files in items.items()}
-    return convert(dest, items, read_lerobot, ActionSpace(r.channel for r in rules), format="lerobot", states=state_names(info), options=dict(camera=camera, convention=convention), convention=convention, judge=judge_alignment, **options)
+    return convert(dest, Source("lerobot", items, read_lerobot, ActionSpace(r.channel for r in rules), tuple(state_names(info)), dict(camera=camera, convention=convention), judge_alignment), **options)

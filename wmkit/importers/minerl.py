@@ -14,7 +14,7 @@ import numpy as np
 from ..core import read_json
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Notes, Recording, Row, convert, source_folder, video_frames, video_info
+from .convert import Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info
 
 # %% ../../nbs/14_import_minerl.ipynb #76a51e81
 FPS = 20  # ticks a second of Minecraft; the video's own rate is not asked
@@ -133,4 +133,4 @@ def import_minerl(
     if not streams: raise FileNotFoundError(f"{source} holds no recording.mp4 or rendered.npz; expected <environment>/<stream>/{{recording.mp4, rendered.npz, metadata.json}}")
     items = {s.relative_to(folder).as_posix() if s != folder else s.name: dict(video=s/"recording.mp4", numbers=s/"rendered.npz", about=s/"metadata.json") for s in streams}
     more = _more_channels([files["numbers"] for files in items.values()])
-    return convert(dest, items, read_minerl, minerl_space(more), format="minerl", options=dict(more=more), judge=judge_alignment, **options)
+    return convert(dest, Source("minerl", items, read_minerl, minerl_space(more), options=dict(more=more), judge=judge_alignment), **options)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, convert, inside, source_folder, video_info
+from .convert import Break, Recording, Row, Source, convert, inside, source_folder, video_info
 from .events import Events, event_space, frame_times, given_rate, parse_keys, pick_frames, regular_rows, usual_rate
 
 # %% ../../nbs/14_import_owamcap.ipynb #a101b2f9
@@ -206,5 +206,5 @@ def import_owamcap(
         videos = [v for suffix in (".mkv", ".mp4") if (v := path.with_suffix(suffix)).is_file()]
         items[path.relative_to(path.parent if folder.is_file() else folder).with_suffix("").as_posix()] = dict(path=path, videos=videos)
     if not items: raise ValueError(f"{source} holds no .mcap file; expected pairs such as x.mcap and x.mkv")
-    return convert(dest, items, read_owamcap, event_space(parse_keys(keys), mouse_range), format="owamcap",
-        options=dict(keys=keys, rate=rate, gap=gap, mouse_range=mouse_range), judge=judge_alignment, **options)
+    own = dict(keys=keys, rate=rate, gap=gap, mouse_range=mouse_range)
+    return convert(dest, Source("owamcap", items, read_owamcap, event_space(parse_keys(keys), mouse_range), options=own, judge=judge_alignment), **options)

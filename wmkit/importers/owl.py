@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 import numpy as np
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, convert, source_folder, video_info
+from .convert import Break, Recording, Row, Source, convert, source_folder, video_info
 from .events import Events, event_space, frame_times, parse_keys, pick_frames, regular_rows, usual_rate
 
 # %% ../../nbs/14_import_owl.ipynb #18a71867
@@ -141,5 +141,5 @@ def import_owl(
         if not video.exists() and len(others) == 1: video = others[0]  # an OBS of the player's own names its files itself
         name = inputs.parent.relative_to(folder).as_posix()
         items[folder.name if name == "." else name] = dict(inputs=inputs, video=video, metadata=inputs.with_name("metadata.json"))
-    return convert(dest, items, read_owl, event_space(parse_keys(keys), mouse_range), format="owl",
-        options=dict(keys=keys, gap=gap, mouse_range=mouse_range), judge=judge_alignment, **options)
+    own = dict(keys=keys, gap=gap, mouse_range=mouse_range)
+    return convert(dest, Source("owl", items, read_owl, event_space(parse_keys(keys), mouse_range), options=own, judge=judge_alignment), **options)

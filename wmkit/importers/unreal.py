@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEYS', 'LEVELS', 'LEVEL_NAMES', 'FINDERS', 'with_keys', 'read_keys', 'read_table', 'numbered_pictures',
-           'read_picture', 'picture_rows', 'complete', 'taken_at', 'key_space', 'outside_rows', 'untold_rows',
-           'rate_of', 'given_rate', 'read_unreal_v1', 'read_info', 'read_unreal_v2', 'read_sequence', 'sequence_times',
+           'read_picture', 'picture_rows', 'complete', 'key_space', 'outside_rows', 'untold_rows', 'rate_of',
+           'given_rate', 'read_unreal_v1', 'read_info', 'read_unreal_v2', 'read_sequence', 'sequence_times',
            'read_unreal_v3', 'video_rows', 'find_sessions', 'find_runs', 'find_sequences', 'find_unreal',
            'import_unreal']
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, at_from_led_to, convert, source_folder, video_frames, video_info
+from .convert import Break, Recording, Row, Source, convert, source_folder, video_frames, video_info
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_unreal.ipynb #5d52a6be
@@ -135,11 +135,6 @@ def complete(notes, table, held=False):
         table = np.where(rows < 0, np.nan, np.take_along_axis(table, rows.clip(0), 0))
     return np.nan_to_num(table).astype(np.float32)
 
-def taken_at(actions, known, convention) -> tuple:
-    "(actions [t a], known [t]) with row t taken AT frame t."
-    if convention not in ("at", "led_to"): raise ValueError(f"convention {convention!r}; expected at (row f: taken at frame f) or led_to (it led to frame f)")
-    return at_from_led_to(actions, known) if convention == "led_to" else (actions, known)
-
 # %% ../../nbs/14_import_unreal.ipynb #b42cac3b
 def key_space(keys=(), mouse=False) -> ActionSpace:
     "The buttons of KEYS and the user's own; with `mouse` also yaw and pitch."
@@ -196,9 +191,9 @@ def read_unreal_v1(notes, folder, table, source_fps=25, keys=(), held=False, con
     outside_rows(notes, outside, told_frames, min(pictures), last, table)
     untold_rows(notes, untold)
     values = complete(notes, values, held)
-    actions, known = taken_at(values[:, :-1], values[:, -1] == 0, convention)
+    actions, known = values[:, :-1], values[:, -1] == 0
     notes.fact(version=1, rate_by_the_times=rate_of(notes, times, fps))
-    return Recording(fps, picture_rows(notes, folder, pictures, actions, known, 1), len(pictures))
+    return Recording(fps, picture_rows(notes, folder, pictures, actions, known, 1), len(pictures), convention)
 
 # %% ../../nbs/14_import_unreal.ipynb #54a32ff3
 LEVELS = ActionSpace([Channel("steer", "level", "", -1, 1, "right"), Channel("throttle", "level"), Channel("brake", "level")])
@@ -243,8 +238,8 @@ def read_unreal_v2(notes, folder, table, info, source_fps=25, held=False, conven
     if twice: notes.repair(f"{len(twice)} value{'s stand' if len(twice) > 1 else ' stands'} twice, the last one counts: {', '.join(twice[:3])}{' ...' if len(twice) > 3 else ''}")
     outside_rows(notes, outside, times, min(pictures), last, table)
     notes.fact(version=2, rate_by_the_times=rate_of(notes, times, fps))
-    actions, known = taken_at(complete(notes, values, held), np.ones(last + 1, bool), convention)
-    return Recording(fps, picture_rows(notes, folder, pictures, actions, known, 0), len(pictures))
+    actions, known = complete(notes, values, held), np.ones(last + 1, bool)
+    return Recording(fps, picture_rows(notes, folder, pictures, actions, known, 0), len(pictures), convention)
 
 # %% ../../nbs/14_import_unreal.ipynb #21b91548
 def read_sequence(notes, path, frames:int) -> dict:
@@ -294,9 +289,9 @@ def read_unreal_v3(notes, video, table, keys=(), mouse="up,right", degrees=15., 
         for name in pressed: actions[i, space.index(name)] = 1
         for (name, unit), value in zip(columns, parts): actions[i, space.index(name)] = float(value)*unit
     untold_rows(notes, [(int(i), sequence["keyboard"][i]) for i in np.flatnonzero(~known)])
-    actions, known = taken_at(space.check(actions, table), known, convention)
+    actions = space.check(actions, table)
     notes.fact(version=3, mouse=mouse, degrees_of_a_unit=degrees)
-    return Recording(info.fps, video_rows(video, actions, known, jumps), info.frames)
+    return Recording(info.fps, video_rows(video, actions, known, jumps), info.frames, convention)
 
 def video_rows(video, actions, known, jumps):
     shown = -1
@@ -373,4 +368,4 @@ def import_unreal(
     if version == "3": own |= dict(mouse=mouse, degrees=degrees)
     space = LEVELS if version == "2" else key_space(keys, version == "3" and bool(mouse))
     read = {"1": read_unreal_v1, "2": read_unreal_v2, "3": read_unreal_v3}[version]
-    return convert(dest, items, read, space, format=f"unreal version {version}", options=own, convention=convention, judge=judge_alignment, **options)
+    return convert(dest, Source(f"unreal version {version}", items, read, space, options=own, judge=judge_alignment), **options)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from ..data.actions import ActionSpace, Channel
-from .convert import Break, Notes, Recording, Row, convert, source_folder, video_frames, video_info
+from .convert import Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info
 from ..data.cuts import CUT, CutDetector, small_picture
 from ..data.episodes import Dataset
 from .events import frame_times, pick_frames, regular_rows
@@ -162,4 +162,4 @@ def import_video(
         options = dict(fps=other.fps, size=(other.height, other.width)) | options
         rate = _first_rate(items)
         space = _before_pooling(other.space, math.ceil(rate/Fraction(options["fps"])) if rate else 1)
-    return convert(dest, items, read_video, space, format="video", options=dict(cut=cut, still=still), **options)
+    return convert(dest, Source("video", items, read_video, space, options=dict(cut=cut, still=still)), **options)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from .convert import Break, Recording, Row, convert, inside, source_folder, video_frames, video_info
+from .convert import Break, Recording, Row, Source, convert, inside, source_folder, video_frames, video_info
 
 # %% ../../nbs/14_import_vpt.ipynb #07bbe80f
 KEYS = dict(w="forward", s="back", a="left", d="right", space="jump", e="inventory", q="drop", f="swap_hands", escape="escape")
@@ -232,5 +232,5 @@ def import_vpt(
     if not 0 < abs(degrees_per_pixel) < math.inf: raise ValueError(f"degrees_per_pixel = {degrees_per_pixel}; expected a number, and not 0")
     items = find_vpt(source_folder(source, dest))
     states = _has_states(items)
-    return convert(dest, items, read_vpt, VPT, format="vpt", states=STATES if states else (), judge=judge_alignment,
-                   options=dict(states=states, keep_gui=keep_gui, degrees_per_pixel=degrees_per_pixel), **options)
+    own = dict(states=states, keep_gui=keep_gui, degrees_per_pixel=degrees_per_pixel)
+    return convert(dest, Source("vpt", items, read_vpt, VPT, tuple(STATES) if states else (), own, judge_alignment), **options)
