@@ -74,7 +74,7 @@ def shape(outputs):
     kinds, words = set(), []
     for output in outputs:
         data = output.get("data") or {}
-        kinds |= set(data)
+        kinds |= {"image" if kind.startswith("image/") else kind for kind in data}
         if output["output_type"] == "execute_result" and "text/html" not in data:
             text = "".join(data.get("text/plain", ""))
             words.append(" ".join(NUMBER.sub("#", text).split()))
