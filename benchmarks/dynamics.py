@@ -60,7 +60,7 @@ def play():
         (steps, _), = fit(model, step, [120], lr=2e-3, warmup=100)
         with torch.no_grad(): model.statistics.fit(model.raw(to_float(clips.get(clips.windows(1, 40)).data)))
         save_model(folder, model.eval().to(memory_format=torch.contiguous_format), dict(steps=steps))
-    tokenizer = load_model(folder, [ConvTokenizer]).eval()
+    tokenizer = load_model(folder)
     return tokenizer, store, build_latents(store, tokenizer, data/f"{name}_latents")
 
 # training: the same loop for all

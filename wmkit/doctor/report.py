@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['BY_CHECKPOINT', 'BY_DATASET', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
-           'whole_episodes', 'examine_clips', 'preflight', 'model_classes', 'open_checkpoint', 'quick_evaluation',
-           'examine_film', 'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset']
+           'whole_episodes', 'examine_clips', 'preflight', 'open_checkpoint', 'quick_evaluation', 'examine_film',
+           'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset']
 
 # %% ../../nbs/69_report.ipynb #b71c4813
-import importlib, math, pkgutil
-import importlib.util
+import math
 from pathlib import Path
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
@@ -29,6 +28,7 @@ from ..objectives.shortcut import NoiseSchedule, shortcut_target
 from ..tokenizers.vq import continuous
 from ..worlds.evaluate import (film, gap_by_action, measure_denoise, measure_lags, measure_motion, measure_sharpness,
                                    moving_windows, rollout_errors, summarize, yaw_readback)
+from ..worlds.load import import_models
 from ..worlds.world import World
 from ..findings import CHECKS, CheckTable, Finding, Report, check, examine, ok_if, skipped, small_figure
 
@@ -111,22 +111,13 @@ def preflight(
     return Report(found + data + examine_model(dynamics, latents, actions, clips.space.names if clips is not None else None), title)
 
 # %% ../../nbs/69_report.ipynb #c7fb2dfb
-def model_classes() -> list:
-    "Every nn.Module defined in the packages wmkit.tokenizers and wmkit.dynamics."
-    found = []
-    for room in ("wmkit.tokenizers", "wmkit.dynamics"):
-        if not importlib.util.find_spec(room): continue
-        for info in pkgutil.iter_modules(importlib.import_module(room).__path__, room + "."):
-            module = importlib.import_module(info.name)
-            found += [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, torch.nn.Module) and c.__module__ == module.__name__]
-    return found
-
-def open_checkpoint(folder, classes) -> tuple:
+def open_checkpoint(folder) -> tuple:
     "(model or None, findings): strict; what does not fit is a failed `load_report`."
     folder = find_checkpoint(folder)
-    found = examine("load_report", lambda: formulas.check_load_report(load_report(folder, build_model(folder, classes))))
+    import_models()
+    found = examine("load_report", lambda: formulas.check_load_report(load_report(folder, build_model(folder))))
     if found[0].verdict != "ok": return None, found
-    try: return load_model(folder, classes), found
+    try: return load_model(folder), found
     except ValueError as e: return None, [Finding("load_report", "fail", math.nan, "the weights of the card", str(e))]
 
 # %% ../../nbs/69_report.ipynb #a1be6030
@@ -193,19 +184,18 @@ def examine_tokenizer(
             *examine("roundtrip_save", lambda: formulas.check_roundtrip_save(tokenizer, lambda m: m.decode(m.encode(frames))))]
 
 def doctor_checkpoint(
-    path,         # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
-    classes=None  # that may be in it; default: all of wmkit's
+    path  # a checkpoint's folder, or the folder of a run's model (its newest checkpoint)
 ) -> Report:
     "What can be known of a saved tokenizer or dynamics without training it."
-    folder, classes = find_checkpoint(path), classes or model_classes()
-    model, found = open_checkpoint(folder, classes)
+    folder = find_checkpoint(path)
+    model, found = open_checkpoint(folder)
     report = Report(found, f"checkpoint {folder.parent.parent.name}/{folder.parent.name}/{folder.name}")
     if model is None: return report
-    tokenizer = model if hasattr(model, "encode") else None
+    tokenizer = model if hasattr(model, "decode") else None
     why = None
     if tokenizer is None:
         where, why = _named_on(model.card, "tokenizer", settings().checkpoints)
-        if where: tokenizer, report = (opened := open_checkpoint(where, classes))[0], report + opened[1]
+        if where: tokenizer, report = (opened := open_checkpoint(where))[0], report + opened[1]
     if tokenizer is None: return report + [skipped(name, why or "its tokenizer does not load") for name in BY_CHECKPOINT]
     clips, why = _open_data(model.card)
     if why: return report + [skipped(name, why) for name in BY_CHECKPOINT]

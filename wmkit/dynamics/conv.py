@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
+from ..checkpoints import register
 from ..data.actions import ActionSpace
 from .protocol import ActionInput, Denoiser
 
@@ -42,6 +43,7 @@ def warp(
     return F.grid_sample(pictures, torch.stack([x, y], -1), padding_mode="border", align_corners=False)
 
 # %% ../../nbs/31_conv.ipynb #023d3a78
+@register
 class ConvDynamics(Denoiser, nn.Module):
     "Flow, paint and denoise over the last `context` frames; see `wmkit.dynamics.protocol` for the protocol."
     def __init__(self,

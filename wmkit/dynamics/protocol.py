@@ -13,7 +13,7 @@ import tempfile
 from typing import Callable, NamedTuple
 import torch
 from torch import nn
-from ..checkpoints import load_model, model_hash, save_model
+from ..checkpoints import load_weights, model_hash, save_model
 from ..data.actions import ActionSpace, Channel
 
 # %% ../../nbs/30_protocol.ipynb #9e602679
@@ -397,7 +397,7 @@ def _check_storage(dynamics, example):
     assert again == config, "a dynamics built from config is another one"
     with tempfile.TemporaryDirectory() as folder:
         save_model(f"{folder}/saved", dynamics, {})
-        loaded = load_model(f"{folder}/saved", [type(dynamics)])
+        loaded = load_weights(f"{folder}/saved", type(dynamics)(**config)).eval()
     assert model_hash(loaded) == model_hash(dynamics), "a loaded dynamics is another one"
     plays = _Play(dynamics, example), _Play(loaded, example)
     mine, other = (play.draws(play.begin(2), 2) for play in plays)

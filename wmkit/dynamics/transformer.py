@@ -14,6 +14,7 @@ from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
 from ..blocks import RMSNorm, SpaceTime
+from ..checkpoints import register
 from ..data.actions import ActionSpace
 from .conv import warp
 from .protocol import ActionInput, Denoiser
@@ -108,6 +109,7 @@ class Motion(nn.Module):
         return torch.cat([x[:, :, :self.tokens] + self.out(moved.to(h.dtype)), x[:, :, self.tokens:]], 2), carried[:, -1:] if keep else None
 
 # %% ../../nbs/32_transformer.ipynb #927dc85a
+@register
 class TransformerDynamics(Denoiser, nn.Module):
     "Block-causal space-time transformer; see `wmkit.dynamics.protocol` for the protocol."
     def __init__(self,

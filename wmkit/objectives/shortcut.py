@@ -44,17 +44,17 @@ class NoiseSchedule:
 
     def to_dict(self): return asdict(self)
 
-    def trained(self, done=None) -> list:
-        "The K that sampling may use after `done` optimizer steps (None: at the end): a step that was never trained gives garbage."
-        if not self.bootstrap or (done is not None and done <= self.start): return [self.finest]
+    def trained(self, steps_done=None) -> list:
+        "The K that sampling may use after `steps_done` optimizer steps (None: at the end): a step that was never trained gives garbage."
+        if not self.bootstrap or (steps_done is not None and steps_done <= self.start): return [self.finest]
         return [2**i for i in range(self.finest.bit_length())]
 
 # %% ../../nbs/40_shortcut.ipynb #e81c4c4b
 @patch
-def _rows(self:NoiseSchedule, clips, generator, done):
-    "How many of `clips` learn larger steps: a whole number with the right mean. Given `done`, all processes agree on it, as DDP and FSDP need."
-    share = clips*self.bootstrap*(done is None or done >= self.start)
-    if done is not None: return math.floor(share + random.Random(f"larger steps {done}").random())
+def _rows(self:NoiseSchedule, clips, generator, steps_done):
+    "How many of `clips` learn larger steps: a whole number with the right mean. Given `steps_done`, all processes agree on it, as DDP and FSDP need."
+    share = clips*self.bootstrap*(steps_done is None or steps_done >= self.start)
+    if steps_done is not None: return math.floor(share + random.Random(f"larger steps {steps_done}").random())
     chance = torch.rand((), generator=generator, device=generator.device)
     return math.floor(share + chance.item()) if share % 1 else int(share)
 
@@ -66,9 +66,9 @@ def _steps(self:NoiseSchedule, shape, smallest, generator):
     return .5**(1 + torch.rand(shape, generator=generator, device=device)*(2**count - 1)).log2().floor()  # the inverse of the sum of P(d) ∝ 1/d
 
 @patch
-def _drawn(self:NoiseSchedule, clips, frames, generator, done):
+def _drawn(self:NoiseSchedule, clips, frames, generator, steps_done):
     "(noise, step, larger) of targets: [clips] each for `last`, [clips frames] for `every`."
-    larger, device, last = self._rows(clips, generator, done), generator.device, self.targets == "last"
+    larger, device, last = self._rows(clips, generator, steps_done), generator.device, self.targets == "last"
     shape, own = (clips,) if last else (clips, frames), not last and self.step_of == "frame"
     step = self._steps(shape if last or own else (clips, 1), own, generator).expand(shape)
     step = torch.where((torch.arange(clips, device=device) < larger).reshape(-1, *(1,)*(len(shape) - 1)), step, 1/self.finest)
@@ -86,9 +86,9 @@ def context(self:NoiseSchedule, shape, generator):
     return (self.context_noise*torch.rand(shape[0], 1, generator=generator, device=generator.device)).expand(shape)
 
 @patch
-def draw(self:NoiseSchedule, clips:int, frames:int, generator, done=None):
+def draw(self:NoiseSchedule, clips:int, frames:int, generator, steps_done=None):
     "(noise [b t], step [b t], larger): the first `larger` clips learn larger steps; with `last` the frames before the last are context."
-    noise, step, larger = self._drawn(clips, frames, generator, done)
+    noise, step, larger = self._drawn(clips, frames, generator, steps_done)
     if self.targets == "every": return noise, step, larger
     context = self.context((clips, frames - 1), generator)
     return torch.cat([context, noise[:, None]], 1), torch.cat([torch.full_like(context, 1/self.finest), step[:, None]], 1), larger
@@ -127,14 +127,14 @@ def bounded(
     noise = expand(noise, noisy)
     return noisy + ((target - noisy)/noise).clamp(-FASTEST, FASTEST)*noise
 
-def shortcut_errors(dynamics, clip, schedule, generator, done=None) -> dict:
+def shortcut_errors(dynamics, clip, schedule, generator, steps_done=None) -> dict:
     "Of each target [b t']: squared `error`, `noise`, `step`, whether it is a `larger` step; see `shortcut_loss`."
     latents, (b, t), device = clip.data.float(), clip.data.shape[:2], clip.data.device
     first = t - 1 if schedule.targets == "last" else 0
     if first == 0 and schedule.targets == "last": raise ValueError(f"clips of {t} frame: expected context frames and a target")
     if (told := getattr(dynamics, "finest", schedule.finest)) != schedule.finest: raise ValueError(f"the dynamics was built for finest = {told}, the schedule has {schedule.finest}: give both the same")
-    if schedule.start and done is None: raise ValueError(f"start = {schedule.start}: this loss must be told the optimizer steps done so far; give it `steps_done`")
-    noise, step, rows = schedule.draw(b, t, generator, done)
+    if schedule.start and steps_done is None: raise ValueError(f"start = {schedule.start}: this loss needs the optimizer steps done so far; give it `steps_done`")
+    noise, step, rows = schedule.draw(b, t, generator, steps_done)
     noisy = add_noise(latents, noise, torch.randn(latents.shape, generator=generator, device=device))
     known, alone = clip.known, None
     if schedule.hide: known = known & (torch.rand(b, 1, generator=generator, device=device) >= schedule.hide)
@@ -193,11 +193,11 @@ class ShortcutLoss(nn.Module):
     def set_extra_state(self, state): require_stamp(state, self.describe(), "the state of this loss")
 
     @torch.no_grad()
-    def scales(self, error, larger, step):
+    def scales(self, error, larger, steps_done):
         "RMS of (data, bootstrap) up to the last optimizer step, 1 for what was never seen; takes note of this micro-batch."
         if self.training:
-            if step is None or step != self.at: self.close()
-            self.at = step
+            if steps_done is None or steps_done != self.at: self.close()
+            self.at = steps_done
             now = torch.stack([torch.stack([torch.where(mask, error, 0).sum(), mask.sum()]) for mask in (~larger, larger)])
             if torch.distributed.is_available() and torch.distributed.is_initialized(): torch.distributed.all_reduce(now)
             self.sums += now

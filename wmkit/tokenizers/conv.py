@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
+from ..checkpoints import register
 from .protocol import LatentStatistics, check_frames
 
 # %% ../../nbs/22_conv.ipynb #5a046224
@@ -24,6 +25,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
     def forward(self, x): return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
 
+@register
 class ConvTokenizer(nn.Module):
     "Autoencoder without an adversary; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,

@@ -12,6 +12,7 @@ from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
 from ..blocks import SpaceTime
+from ..checkpoints import register
 from .protocol import LatentStatistics, check_frames
 
 # %% ../../nbs/24_transformer.ipynb #b7b782aa
@@ -32,6 +33,7 @@ def last_are_hidden(
     return sees
 
 # %% ../../nbs/24_transformer.ipynb #0530dab2
+@register
 class TransformerTokenizer(nn.Module):
     "Block-causal space-time autoencoder; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,

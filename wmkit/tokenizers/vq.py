@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
+from ..checkpoints import register
 from .conv import ResidualBlock
 from .protocol import LatentStatistics, check_frames
 
@@ -84,6 +85,7 @@ def _fsq(levels):
     from vector_quantize_pytorch import FSQ
     return FSQ(list(levels))
 
+@register
 class VQTokenizer(nn.Module):
     "Discrete autoencoder; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,

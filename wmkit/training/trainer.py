@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoints import best, latest, load_model, load_state, prune, require_stamp
+from ..checkpoints import best, latest, load_state, load_weights, prune, require_stamp
 from ..checkpoints import save_model, step_folder
 from ..core import Progress, get_device, get_precision, read_json, rng_state, seed_everything
 from ..core import set_rng_state
@@ -593,7 +593,7 @@ def load(self:State, folder:Path) -> int:
     require_stamp(state["stamp"], parts.stamp, f"checkpoint {folder}")
     averaged = None
     if parts.weights.ema:
-        averaged = load_model(folder, [type(t.model)]).state_dict()
+        averaged = load_weights(folder, type(t.model)(**t.model.config)).state_dict()
     parts.weights.load(state["model"], averaged, state["averaged"])
     parts.optimizer.load_state_dict(state["optimizer"])
     if isinstance(t.loss, nn.Module):

@@ -18,6 +18,7 @@ from ..core import Progress, threads
 from ..data.align import estimate_shift
 from ..data.clips import to_float, to_uint8
 from ..noise import add_noise
+from ..objectives.sampler import Sampling
 from ..objectives.shortcut import NoiseSchedule
 from ..tokenizers.perceptual import Perceptual
 from .metrics import (action_classes, class_recall, copy_error, episode_interval, kernel_distance, motion, picture_features, psnr, share_interval, sharpness, small,
@@ -217,7 +218,7 @@ def measure_kid(film, network, seed=0) -> dict:
 def _trained(world) -> list:
     "The K that the world may be sampled with, by the schedule on its dynamics' card; without one, the usual ones and its own."
     card = getattr(getattr(world, "dynamics", None), "card", None) or {}
-    return NoiseSchedule(**card["schedule"]).trained(card.get("steps_done")) if card.get("schedule") else sorted({1, 2, 4, world.steps})
+    return NoiseSchedule(**card["schedule"]).trained(card.get("steps_done")) if card.get("schedule") else sorted({1, 2, 4, world.K})
 
 @torch.no_grad()
 def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch=32) -> dict:
@@ -227,17 +228,14 @@ def measure_denoise(world, clips, windows, noise=None, steps=None, seed=0, batch
     steps = steps or [1/n for n in trained if n <= 4 or n == trained[-1]]
     squares, copied, seen, count, bar = torch.zeros(2, len(noise), len(steps), dtype=torch.float64), 0., [], 0, Progress(len(windows), "denoise", "window")
     for i, frames, actions, known in batches(world, clips, windows, k + 1, batch):
-        g, latents, b = torch.Generator(world.device).manual_seed(seed + i), world.tokenizer.encode(frames), len(frames)
-        past, level = world._remembered(latents[:, :k], g)
-        predict = world.dynamics.predictor(world.dynamics.start(past, actions[:, :k], known[:, :k], level), actions[:, k], known[:, k])
-        decoder, truth = world._decoder(latents[:, :k]), latents[:, k]
+        state, latents, b = world.reset(frames[:, :k], actions[:, :k], known[:, :k], seed + i), world.tokenizer.encode(frames), len(frames)
+        g, truth = state.generator, latents[:, k]
         for row, t in enumerate(noise):
             noisy = add_noise(truth, truth.new_full((b,), t), torch.randn(truth.shape, generator=g, device=g.device))
             for column, d in enumerate(steps):
                 if abs(t/d - round(t/d)) > 1e-6: squares[:, row, column] = math.nan; continue
-                clean = predict(noisy, truth.new_full((b,), t), truth.new_full((b,), d))
-                shown = world._show(decoder and decoder.copy(), clean[:, None], clean[:, None])
-                squares[0, row, column] += float(squared_error(shown, frames[:, k:]).sum())
+                clean = world.denoise(state, actions[:, k], known[:, k], noisy, truth.new_full((b,), t), truth.new_full((b,), d))
+                squares[0, row, column] += float(squared_error(world.decode(state, clean)[:, None], frames[:, k:]).sum())
                 squares[1, row, column] += b*float((clean.float() - truth.float()).square().mean())
         copied += b*float((latents[:, k - 1].float() - truth.float()).square().mean())
         seen.append(latents[:, ::-(-(k + 1)//4)].flatten(0, 1).cpu()); count += b
@@ -257,18 +255,18 @@ def dream_errors(world, clips, windows, horizon, seed=0, batch=64, actions=None)
 def measure_sweep(world, clips, windows, horizon=4, context_noise=(0., .02, .05, .1, .2), steps=None, seed=0, batch=64) -> dict:
     "`psnr` [context noise][K]: mean over the horizon, on the same noise; `used`: what this world uses."
     levels = sorted({*context_noise, world.context_noise})
-    steps = steps or sorted({n for n in _trained(world) if n <= 8} | {world.steps})
+    steps = steps or sorted({n for n in _trained(world) if n <= 8} | {world.K})
     table, bar = [], Progress(len(levels)*len(steps), "sweep", "setting")
     for level in levels:
         row = []
         for n in steps:
             other = copy.copy(world)
-            other.context_noise, other.steps = level, n
+            other.sampling = Sampling(n, level)
             errors = dream_errors(other, clips, windows, horizon, seed, batch).double().mean(0)
             row.append(sum(map(psnr, errors))/horizon)
             bar.update()
         table.append(row)
-    return dict(context_noise=levels, steps=steps, psnr=table, used=dict(context_noise=world.context_noise, steps=world.steps))
+    return dict(context_noise=levels, steps=steps, psnr=table, used=dict(context_noise=world.context_noise, steps=world.K))
 
 # %% ../../nbs/52_evaluate.ipynb #b2f4d14d
 def measure_lags(world, clips, windows, horizon=4, lags=(-2, -1, 1, 2), seed=0, batch=64) -> dict:
@@ -373,7 +371,7 @@ def measure_exposure(world, clips, windows, horizon=8, spoilt=.2, seed=0, batch=
         noise = spoilt*torch.randn(frames[:, :k].shape, generator=g, device=g.device)
         marred, rows = world.reset((frames[:, :k] + noise).clamp(-1, 1), actions[:, :k], known[:, :k], seed + i), []
         for t in range(k, k + horizon):
-            forced, a = world.step(forced, actions[:, t], instead=latents[:, t])
+            forced, a = world.step(forced, actions[:, t], truth=latents[:, t])
             own, b = world.step(own, actions[:, t])
             marred, c = world.step(marred, actions[:, t])
             rows.append(torch.stack([squared_error(x[:, None], y[:, None])[:, 0] for x, y in ((a, frames[:, t]), (b, frames[:, t]), (c, b))]))
@@ -485,7 +483,7 @@ def evaluate(
     windows, threshold, total = moving_windows(train, test, world.context, horizon)
     episodes = [e for e, _ in windows]
     errors = rollout_errors(world, test, windows, horizon, seed)
-    result = dict(steps=world.steps, context=world.context, horizon=horizon, seed=seed) | summarize(errors, episodes, threshold, total)
+    result = dict(K=world.K, context=world.context, horizon=horizon, seed=seed) | summarize(errors, episodes, threshold, total)
     near, *_ = moving_windows(train, test, world.context, 1)  # short windows: many more of them, for actions that are rare
     by_action = gap_by_action(rollout_errors(world, test, near, 1, seed), [e for e, _ in near], world.space)
     turns = dict(yaw=yaw_readback(world, test, seed=seed)) if "yaw" in world.space.names else {}  # a game without such a channel has no turns to read
