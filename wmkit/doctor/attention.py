@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['EVEN', 'DEPENDENT', 'SATURATED', 'CAPPED', 'PEAKED', 'RICH', 'BLIND', 'LOUD', 'Rows', 'attention_rows',
            'draw_attention', 'LayerStatistics', 'row_statistics', 'effective_rank', 'attention_layers',
-           'record_attention', 'attention_table', 'fresh_copy', 'fresh_tables', 'layer_ratios', 'short_names',
-           'draw_heads', 'check_attention_uniform', 'saturated_heads', 'check_attention_peaked', 'check_attention_rank',
-           'InputDependence', 'input_dependence', 'draw_pairs', 'check_input_dependence', 'reconstruct', 'Probe',
-           'copies_of', 'probe_attention', 'judge_probe', 'examine_attention', 'AttentionWatch']
+           'record_attention', 'attention_table', 'fresh_copy', 'fresh_tables', 'layer_ratios', 'draw_heads',
+           'check_attention_uniform', 'check_attention_peaked', 'check_attention_rank', 'InputDependence',
+           'input_dependence', 'check_input_dependence', 'reconstruct', 'Probe', 'probe_attention', 'judge_probe',
+           'examine_attention', 'AttentionWatch']
 
 # %% ../../nbs/62_attention.ipynb #0e3aa6d7
 import math, sys
@@ -16,10 +16,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Callable, Iterator
 import torch
-from fastcore.basics import patch
 from ..core import rng_state, set_rng_state
 from .watch import Watch, at_rest
-from ..findings import Finding, Grade, Report, check, examine, found, graded, ok_if, small_figure
+from ..findings import Finding, Grade, check, examine, found, graded, ok_if, small_figure
 
 # %% ../../nbs/62_attention.ipynb #b1390faf
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def draw_attention(
     *maps, bars = panels
     for axes, (name, logits) in zip(maps, heads.items()):
         rows = attention_rows(logits[None, None])
-        axes.imshow(rows.weights[0, 0], cmap="Blues", vmin=0)
+        axes.imshow(rows.weights[0, 0], cmap="Blues", vmin=0, vmax=8/len(logits))
         axes.set(title=name, xlabel="key", xticks=[], yticks=[])
         bars.hist((rows.entropy/rows.most).flatten(), 25, (0, 1.01), alpha=.7, label=name)
     maps[0].set_ylabel("query")
@@ -124,12 +123,13 @@ def _recorder(seen: list):
             seen.append(replace(statistics, rank=effective_rank(output)))
     return record
 
-# %% ../../nbs/62_attention.ipynb #e4de8add
+# %% ../../nbs/62_attention.ipynb #c3273e45
 def _uncompiled():
     "Run compiled code as plain Python in the block; torch's compiler is not imported for that."
     compiling = "torch._dynamo" in sys.modules   # else nothing can be compiled
     return torch.compiler.set_stance("force_eager") if compiling else nullcontext()
 
+# %% ../../nbs/62_attention.ipynb #8fdeb08c
 @contextmanager
 def record_attention(model: torch.nn.Module) -> Iterator[dict]:
     "Yield {layer: [LayerStatistics of each call]}, filled while the model runs in the block."
@@ -146,17 +146,19 @@ def record_attention(model: torch.nn.Module) -> Iterator[dict]:
         for hook in hooks:
             hook.remove()
 
-# %% ../../nbs/62_attention.ipynb #fc90d9bc
+# %% ../../nbs/62_attention.ipynb #2eda9c59
 def _mean(values):
     "Of numbers, or number by number of lists of one length."
     if isinstance(values[0], list):
         return [_mean(column) for column in zip(*values)]
     return sum(values)/len(values)
 
+# %% ../../nbs/62_attention.ipynb #c569debe
 def _averaged(calls) -> LayerStatistics:
     rows = [asdict(call) for call in calls]
     return LayerStatistics(**{name: _mean([row[name] for row in rows]) for name in rows[0]})
 
+# %% ../../nbs/62_attention.ipynb #fc90d9bc
 def _no_table(model, seen):
     "The error of a model whose attention cannot be measured."
     why = "none of its attention layers ran in `call`"
@@ -194,6 +196,7 @@ def fresh_copy(
     finally:
         set_rng_state(state)
 
+# %% ../../nbs/62_attention.ipynb #57ae5910
 def fresh_tables(model: torch.nn.Module, call: Callable, copies: int = 3) -> list:
     "The `attention_table` of each of some fresh copies."
     return [attention_table(fresh_copy(model, seed), call) for seed in range(copies)]
@@ -212,7 +215,7 @@ def layer_ratios(
     return {name: size(row)/max(copies[name], 1e-12) for name, row in table.items()}
 
 # %% ../../nbs/62_attention.ipynb #d419cd3b
-def short_names(names: list) -> list:
+def _short_names(names: list) -> list:
     "Names of layers without the parts that all of them share."
     parts = [n.split(".") for n in names]
     longest = max(map(len, parts))
@@ -223,7 +226,7 @@ def short_names(names: list) -> list:
 def _layer_axes(table, label):
     "A Figure with one place a layer."
     figure, axes = small_figure(1.8 + .3*len(table), 2.3)
-    axes.set_xticks(range(len(table)), short_names(list(table)), rotation=90, fontsize=6)
+    axes.set_xticks(range(len(table)), _short_names(list(table)), rotation=90, fontsize=6)
     axes.set_ylabel(label)
     return figure, axes
 
@@ -252,7 +255,7 @@ EVEN = .6        # of the fresh copies' KL: below it a layer is called even
 DEPENDENT = .3   # of the truth's variance between inputs: above it the output depends on its input
 
 def _even_sentences(ratios, even, lowest, well):
-    says = [f"The most even layer, {lowest}, has {ratios[lowest]:.2f} times the KL of a fresh copy; "
+    says = [f"The most even layer, {lowest}, has {ratios[lowest]:.2f} x the KL of a fresh copy;",
             f"{len(even)} of {len(ratios)} layers are below {EVEN:g}."]
     if even and well:
         says.append("The output does depend on the input, so this may be what the task wants.")
@@ -261,7 +264,7 @@ def _even_sentences(ratios, even, lowest, well):
 # %% ../../nbs/62_attention.ipynb #de5002a0
 @check("live", "attention more even than a fresh copy's: tokens, latents and pictures become means",
        "fresh copy",
-       causes=["nearly everything was masked from the first step: the mean image was the best answer",
+       causes=["nearly everything was masked from the first step: the mean image was the answer",
                "learning rate too high, or no warm-up",
                "queries or keys lost their scale: weight decay on their gains, a norm left out"],
        remedy="Start without masking and raise it slowly; look at input_dependence, "
@@ -285,12 +288,12 @@ def check_attention_uniform(
                  if_nan=f"The attention of {lowest} is not finite.",
                  picture=draw_heads(table, fresh, "kl", "KL to an even row, nats"))
 
-# %% ../../nbs/62_attention.ipynb #90dcd46c
+# %% ../../nbs/62_attention.ipynb #3d28923b
 SATURATED = .1    # of the largest entropy: below it a head may be saturated
 CAPPED = 3.       # times the fresh copies' largest logit: below it no head is
 PEAKED = .1, .5   # share of saturated heads: `warn` above the first, `fail` from the second on
 
-def saturated_heads(table: dict, fresh: list) -> dict:
+def _saturated_heads(table: dict, fresh: list) -> dict:
     "layer -> how many of its heads are sharp and have a logit far beyond the fresh copies'."
     counts = {}
     for name, row in table.items():
@@ -309,19 +312,17 @@ def saturated_heads(table: dict, fresh: list) -> dict:
 def check_attention_peaked(table: dict, fresh: list) -> Finding:
     "Share of the heads that are saturated: at most a tenth; `fail` from a half on."
     heads = {name: len(row.entropy) for name, row in table.items()}
-    counts, total = saturated_heads(table, fresh), sum(heads.values())
+    counts, total = _saturated_heads(table, fresh), sum(heads.values())
     share = sum(counts.values())/total
     logits = [v for row in table.values() for v in row.logit]
     finite = all(math.isfinite(v) for row in table.values() for v in (*row.entropy, *row.logit))
     grade = graded(share if finite else math.nan, at_most=PEAKED[0],
                    otherwise="warn" if share < PEAKED[1] else "fail")
-    says = [f"{sum(counts.values())} of {total} heads are saturated; "
-            f"the largest logit is {max(logits):.3g}."]
-    if share:
-        worst = max(counts, key=lambda name: counts[name]/heads[name])
-        says.append(f"Most in {worst}.")
-    return found(grade, " ".join(says), unit="of the heads", n=total,
-                 picture=draw_heads(table, fresh, "entropy", "entropy, share of maximum", SATURATED))
+    worst = max(counts, key=lambda name: counts[name]/heads[name])
+    says = (f"{sum(counts.values())} of {total} heads are saturated, most in {worst}; "
+            f"the largest logit is {max(logits):.3g}.")
+    return found(grade, says, unit="of the heads", n=total,
+                 picture=draw_heads(table, fresh, "entropy", "entropy, of its maximum", SATURATED))
 
 # %% ../../nbs/62_attention.ipynb #03fbf950
 RICH = .3, .1  # of the fresh copies' rank, the median layer: below the first `warn`, second `fail`
@@ -360,9 +361,10 @@ class InputDependence:
     above_mean: float  # dB above the batch's mean image
     n: int             # inputs
 
-# %% ../../nbs/62_attention.ipynb #8d17a8fd
+# %% ../../nbs/62_attention.ipynb #116b583d
 def _between(x): return x.var(0, correction=0).mean()
 
+# %% ../../nbs/62_attention.ipynb #8d17a8fd
 @torch.no_grad()
 def input_dependence(
     again: torch.Tensor,  # b ...: outputs
@@ -396,8 +398,8 @@ def _dependence_grade(m, early):
         verdict = "notyet"
     return Grade(verdict, m.variance, "")
 
-# %% ../../nbs/62_attention.ipynb #0b218a2f
-def draw_pairs(
+# %% ../../nbs/62_attention.ipynb #558fa932
+def _draw_pairs(
     truth: torch.Tensor, again: torch.Tensor,  # b c h w in [-1, 1]
     count: int = 6
 ) -> object:
@@ -426,9 +428,10 @@ def check_input_dependence(
     m = dependence
     says = (f"The outputs differ {m.variance:.0%} as much as the inputs do, are {m.own:.0%} nearer "
             f"to their own input than to others, and {m.above_mean:.1f} dB above the batch's mean.")
+    picture = _draw_pairs(*images) if images else None
     return found(_dependence_grade(m, early), says, unit="of the variance", n=m.n,
-                 reference=f">= {DEPENDENT:g} of the truth's variance",
-                 if_nan="The output is not finite.", picture=draw_pairs(*images) if images else None)
+                 reference=f">= {DEPENDENT:g} of the truth's variance", picture=picture,
+                 if_nan="The output is not finite.")
 
 # %% ../../nbs/62_attention.ipynb #3d43200f
 def reconstruct(model: torch.nn.Module, frames: torch.Tensor) -> torch.Tensor:
@@ -443,11 +446,14 @@ class Probe:
     frames: torch.Tensor   # b t 3 h w
     outputs: torch.Tensor  # b t 3 h w
 
-# %% ../../nbs/62_attention.ipynb #fa9ba3b6
-def copies_of(model: torch.nn.Module, frames: torch.Tensor, call: Callable = reconstruct) -> list | None:
+# %% ../../nbs/62_attention.ipynb #716a82b3
+def _copies_of(
+    model: torch.nn.Module, frames: torch.Tensor, call: Callable = reconstruct
+) -> list | None:
     "Tables of fresh copies on these frames; None for a model without attention."
     return fresh_tables(model, lambda m: call(m, frames)) if attention_layers(model) else None
 
+# %% ../../nbs/62_attention.ipynb #eb9dcb83
 def probe_attention(
     model: torch.nn.Module, frames: torch.Tensor, fresh: list | None, call: Callable = reconstruct
 ) -> Probe:
@@ -459,12 +465,13 @@ def probe_attention(
     with at_rest(model):
         return Probe(None, None, frames, call(model, frames))
 
-# %% ../../nbs/62_attention.ipynb #27d12c8f
+# %% ../../nbs/62_attention.ipynb #3c682c18
 def _judge_output(probe, early):
     x, y = (v.flatten(0, -4) for v in (probe.frames, probe.outputs))
     some = slice(None, None, max(1, len(x)//6))
     return check_input_dependence(input_dependence(y, x), early, (x[some], y[some]))
 
+# %% ../../nbs/62_attention.ipynb #33cff929
 def judge_probe(probe: Probe, early: bool = False) -> list:
     "The findings of this chapter; without attention `input_dependence` alone."
     end = examine("input_dependence", lambda: _judge_output(probe, early))
@@ -477,13 +484,14 @@ def judge_probe(probe: Probe, early: bool = False) -> list:
     return [*examine("attention_uniform", uniform), *examine("attention_peaked", peaked),
             *examine("attention_rank", rank), *end]
 
+# %% ../../nbs/62_attention.ipynb #43c23524
 def examine_attention(
     model: torch.nn.Module,       # with `.config`, e.g. from `load_model`
     frames: torch.Tensor,         # b t 3 h w in [-1, 1] of different moments: 8 clips of 2 frames
     call: Callable = reconstruct  # (model, frames) -> outputs of the frames' shape
 ) -> list:
     "The findings of this chapter on a trained model, against three fresh copies of it."
-    return judge_probe(probe_attention(model, frames, copies_of(model, frames, call), call))
+    return judge_probe(probe_attention(model, frames, _copies_of(model, frames, call), call))
 
 # %% ../../nbs/62_attention.ipynb #c1edcd35
 class AttentionWatch(Watch):
@@ -503,7 +511,7 @@ class AttentionWatch(Watch):
     def begin(self, training: object) -> None:
         model = training.model
         self.frames = self.frames.to(next(model.parameters(), self.frames).device)
-        self.fresh = copies_of(model, self.frames, self.call)
+        self.fresh = _copies_of(model, self.frames, self.call)
 
     def measure(self, training: object) -> Probe:
         return probe_attention(training.model, self.frames, self.fresh, self.call)

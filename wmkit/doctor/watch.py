@@ -68,6 +68,7 @@ def add(self:Series, step: int, value: float) -> Spike | None:
         self.recent.append(value)
     return spike
 
+# %% ../../nbs/60_watch.ipynb #1f585180
 @patch
 def _spike(self:Series, step, value):
     if len(self.recent) < self.least or value <= self.factor*statistics.median(self.recent):
@@ -92,9 +93,10 @@ def draw_series(series: Series, name: str) -> object:
     axes.set(xlabel="step", ylabel=name)
     return figure
 
-# %% ../../nbs/60_watch.ipynb #1eaffcbc
+# %% ../../nbs/60_watch.ipynb #9820e82e
 OFTEN = 3  # spikes in a thousand steps: above it the run fails
 
+# %% ../../nbs/60_watch.ipynb #1eaffcbc
 def _judge_spikes(series, name):
     "The finding on spikes of one number."
     steps = len(series.history)
@@ -123,6 +125,7 @@ def check_loss_spike(loss: Series) -> Finding:
     "Spikes of the loss in a thousand steps: none."
     return _judge_spikes(loss, "loss")
 
+# %% ../../nbs/60_watch.ipynb #1622f9f2
 @check("live", "exploding gradients", "earlier self",
        causes=["a deep unroll or a gate without a bound", "learning rate too high",
                "one term of the loss at an extreme noise level"],
@@ -152,12 +155,13 @@ class Numbers:
         bad = self.nonfinite.get(name, [])
         return len(bad) == self.logged[name] or any(math.isinf(v) for _, v in bad)
 
-# %% ../../nbs/60_watch.ipynb #2d179315
+# %% ../../nbs/60_watch.ipynb #c6235e4d
 def _tell_nonfinite(numbers, name):
     bad, steps = numbers.nonfinite[name], numbers.logged[name]
     step, value = bad[0]
     return f"{name} not finite at {len(bad)} of {steps} steps, first at {step} ({value})"
 
+# %% ../../nbs/60_watch.ipynb #2d179315
 @check("live", "NaN or infinite loss, gradients or measures", "exact identity",
        causes=["learning rate too high", "a division by zero noise or by an empty mask",
                "overflow in half precision"],
@@ -204,7 +208,7 @@ class DoctorCallback:
                   check_grad_norm_spike(grad_norm)]
         return Report(judged, "training")
 
-# %% ../../nbs/60_watch.ipynb #642ffd98
+# %% ../../nbs/60_watch.ipynb #5b70a249
 def _numbers_in(row):
     "(name, number) of a logged row, without its step, texts and booleans."
     for name, value in row.items():
@@ -214,6 +218,7 @@ def _numbers_in(row):
         if number and name != "step":
             yield name, value
 
+# %% ../../nbs/60_watch.ipynb #642ffd98
 @patch
 def read(self:DoctorCallback,
     row: dict  # `step` and any numbers
@@ -281,22 +286,25 @@ class Watch:
     def begin(self, training: object) -> None: "Called before the first step."
     def before_step(self, training: object) -> None: "Called before a step that it looks at."
 
-# %% ../../nbs/60_watch.ipynb #7d5647ff
+# %% ../../nbs/60_watch.ipynb #ca40254f
 @patch
 def due(self:Watch, training: object, step: int) -> bool:
     "Is there a look after this step?"
     return step % self.every == 0 or step == training.recipe.steps
 
+# %% ../../nbs/60_watch.ipynb #52ce4dfc
 @patch
 def early(self:Watch, training: object) -> bool:
     "Is the grace not over yet?"
     return training.steps_done < self.grace*training.recipe.steps
 
+# %% ../../nbs/60_watch.ipynb #ab1c0b65
 @patch
 def values(self:Watch, measured: object) -> dict:
     "{name: number} of the row of this look."
     return {f.check: f.value for f in self.findings if f.verdict != "skip"}
 
+# %% ../../nbs/60_watch.ipynb #284b59d8
 @patch
 def report(self:Watch) -> Report:
     "The last look."
@@ -315,22 +323,25 @@ def on_start(self:Watch, training: object) -> None:
     self.last = time.perf_counter()
     self._arm(training)
 
-# %% ../../nbs/60_watch.ipynb #b71874d1
+# %% ../../nbs/60_watch.ipynb #a38b8a30
 @patch
 def on_step(self:Watch, training: object) -> None:
     if self.due(training, training.steps_done):
         self.look(training)
     self._arm(training)
 
+# %% ../../nbs/60_watch.ipynb #25945749
 @patch
 def on_end(self:Watch, training: object) -> None:
     "Draw the rows into the run's media folder."
     if training.run and self.rows:
         self.draw().savefig(training.run.media(f"{self.name}_{training.name}.png"))
 
+# %% ../../nbs/60_watch.ipynb #3408afa1
 @patch
 def _key(self:Watch, training): return f"{self.name}/{training.name}"
 
+# %% ../../nbs/60_watch.ipynb #ba25b511
 @patch
 def _arm(self:Watch, training):
     if self.due(training, training.steps_done + 1):
