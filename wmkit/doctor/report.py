@@ -59,7 +59,7 @@ def examine_model(dynamics, latents=None, actions=None, names=None, fresh=True) 
     "Findings on the model with inputs of the shapes of `latents` [b t n d] and `actions` [b t a]: save and load, and step 0."
     if latents is None: return [skipped(name, "no latents, so the model's input shape is not known") for name, c in CHECKS.items() if c.when == "step 0" or name == "roundtrip_save"]
     inputs = step0.random_inputs(*latents.shape[2:], actions.shape[-1], device=next(dynamics.parameters()).device)
-    return [*examine("roundtrip_save", lambda: formulas.check_roundtrip_save(dynamics, lambda m: step0.call_dynamics(m, inputs))), *step0.step0(dynamics, inputs, names=names, fresh=fresh)]
+    return [*examine("roundtrip_save", lambda: formulas.check_roundtrip_save(dynamics, lambda m: step0.call_dynamics(m, inputs))), *step0.examine_step0(dynamics, inputs, names=names, fresh=fresh)]
 
 # %% ../../nbs/69_report.ipynb #d9fe349a
 @torch.no_grad()
