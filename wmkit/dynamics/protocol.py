@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 import torch
 from torch import nn
 from ..checkpoints import load_weights, model_hash, save_model
-from ..data.actions import ActionSpace, Channel
+from ..data.actions import ActionSpace
 
 # %% ../../nbs/30_protocol.ipynb #9e602679
 class _Feature(NamedTuple):
@@ -79,6 +79,7 @@ class ActionInput(nn.Module):
         x = torch.where(self.value.isnan(), x, (value == self.value).to(x.dtype))
         return torch.cat([torch.where(known, x, 0), known.to(x.dtype)], -1)
 
+# %% ../../nbs/30_protocol.ipynb #e5441dd4
 def _wrong_width(actions, space):
     names = " ".join(space.names)
     return (f"actions have {actions.shape[-1]} channels; this model was built for {space.size}: "
@@ -393,11 +394,11 @@ def _check_storage(dynamics, example):
     "Rebuilt from its configuration, and from a checkpoint."
     config = json.loads(json.dumps(dynamics.config))
     assert config == dynamics.config, f"config does not survive JSON: {dynamics.config}"
-    again = type(dynamics)(**config).config
-    assert again == config, "a dynamics built from config is another one"
+    again = type(dynamics)(**config)
+    assert again.config == config, "a dynamics built from config is another one"
     with tempfile.TemporaryDirectory() as folder:
         save_model(f"{folder}/saved", dynamics, {})
-        loaded = load_weights(f"{folder}/saved", type(dynamics)(**config)).eval()
+        loaded = load_weights(f"{folder}/saved", again).eval()
     assert model_hash(loaded) == model_hash(dynamics), "a loaded dynamics is another one"
     plays = _Play(dynamics, example), _Play(loaded, example)
     mine, other = (play.draws(play.begin(2), 2) for play in plays)
