@@ -28,7 +28,8 @@ from wmkit.objectives.shortcut import NoiseSchedule, ShortcutLoss
 from wmkit.tokenizers.conv import ConvTokenizer
 from wmkit.tokenizers.protocol import TokenizerLoss
 from wmkit.training.trainer import Recipe, make_optimizer
-from wmkit.worlds.evaluate import moving_windows, rollout_errors, summarize
+from wmkit.worlds.measures import summarize
+from wmkit.worlds.rollouts import moving_windows, rollout_errors
 from wmkit.worlds.world import World
 
 CONTEXT, HORIZON, K = 4, 12, 4
@@ -153,7 +154,7 @@ def learn(name, seed, seconds, tokenizer, store, latents):
     moving = moving_windows(Clips(store, "train", 8), test, CONTEXT, HORIZON)[0]
     def measure(count, horizon):
         windows = [moving[i*len(moving)//count] for i in range(count)]
-        return summarize(rollout_errors(world, test, windows, horizon), [e for e, _ in windows])
+        return summarize(rollout_errors(world, test, windows, horizon)).to_dict()
     model, loss, world = learner(name, seed, data, tokenizer)
     for mark, (steps, value) in zip(seconds, fit(model.train(), loss, seconds, **row["recipe"])):
         model.eval()

@@ -24,7 +24,7 @@ def ratio_verdict(value, low, high, interval=None) -> str:
 # %% ../../nbs/65_drift.ipynb #8e503a84
 def finest_errors(denoise) -> list:
     "[(noise, error)] of the smallest step that was measured at each noise, sorted; NaN where there is none."
-    order = sorted(range(len(denoise["step"])), key=lambda j: denoise["step"][j])
+    order = sorted(range(len(denoise["step_size"])), key=lambda j: denoise["step_size"][j])
     return sorted((noise, next((row[j] for j in order if math.isfinite(row[j])), math.nan)) for noise, row in zip(denoise["noise"], denoise["error"]))
 
 def draw_denoise(errors, wiener, copy):
@@ -42,7 +42,7 @@ def draw_denoise(errors, wiener, copy):
        causes=["one noise level for all frames of a clip: the target was hardly ever noisier than its past", "too few targets at pure noise", "the loss is dominated by low noise", "not trained long enough"],
        remedy="Look at the training's noise levels (tau_support); give each frame its own level and more targets pure noise; train on and look again.")
 def check_loss_by_noise(
-    denoise  # dict(noise, step, error [[by step] by noise], copy, wiener [by noise])
+    denoise  # dict(noise, step_size, error [[by step] by noise], copy, wiener [by noise])
 ):
     "At pure noise the latent error must be below the copy's, and from noise .5 on below the Wiener filter's; the value is error / copy at the highest noise. Above them `warn`; from 10 % on at the highest noise `fail`."
     errors = finest_errors(denoise)
@@ -209,9 +209,9 @@ def check_sweep(
     near=.3    # dB from the best that are well
 ):
     "What is used must be within `near` of the best context noise at its steps, and of the best steps at its context noise: beyond it `warn`, `fail` beyond 1 dB; fewer steps only `warn`."
-    levels, steps, used = sweep["context_noise"], sweep["steps"], sweep["used"]
-    i, j = (min(range(len(v)), key=lambda k: abs(v[k] - used[name])) for v, name in ((levels, "context_noise"), (steps, "steps")))
-    if abs(levels[i] - used["context_noise"]) > 1e-6 or steps[j] != used["steps"]: return Finding("sweep", "skip", None, "best of the sweep", f"Not judged: what is used, context noise {used['context_noise']:g} with {used['steps']} steps, is not in the sweep.")
+    levels, steps, used = sweep["context_noise"], sweep["K"], sweep["used"]
+    i, j = (min(range(len(v)), key=lambda k: abs(v[k] - used[name])) for v, name in ((levels, "context_noise"), (steps, "K")))
+    if abs(levels[i] - used["context_noise"]) > 1e-6 or steps[j] != used["K"]: return Finding("sweep", "skip", None, "best of the sweep", f"Not judged: what is used, context noise {used['context_noise']:g} with {used['K']} steps, is not in the sweep.")
     here, table = sweep["psnr"][i][j], sweep["psnr"]
     def best(values): return max((k for k in range(len(values)) if math.isfinite(values[k])), key=lambda k: values[k], default=None)
     level, count = best([row[j] for row in table]), best(table[i])
@@ -228,10 +228,10 @@ def check_sweep(
 def draw_sweep(sweep):
     "PSNR over context noise, a line for each number of steps; what is used is ringed."
     figure, axes = small_figure(3.8, 2.3)
-    for j, k in enumerate(sweep["steps"]): axes.plot(sweep["context_noise"], [row[j] for row in sweep["psnr"]], ".-", label=f"{k} steps" if k > 1 else "1 step")
+    for j, k in enumerate(sweep["K"]): axes.plot(sweep["context_noise"], [row[j] for row in sweep["psnr"]], ".-", label=f"{k} steps" if k > 1 else "1 step")
     used = sweep["used"]
-    if used["context_noise"] in sweep["context_noise"] and used["steps"] in sweep["steps"]:
-        axes.plot(used["context_noise"], sweep["psnr"][sweep["context_noise"].index(used["context_noise"])][sweep["steps"].index(used["steps"])], "o", ms=10, mfc="none", color="#1e6e3a")
+    if used["context_noise"] in sweep["context_noise"] and used["K"] in sweep["K"]:
+        axes.plot(used["context_noise"], sweep["psnr"][sweep["context_noise"].index(used["context_noise"])][sweep["K"].index(used["K"])], "o", ms=10, mfc="none", color="#1e6e3a")
     axes.set(xlabel="context noise", ylabel="PSNR, dB", xticks=sweep["context_noise"])
     axes.tick_params("x", rotation=60)
     axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

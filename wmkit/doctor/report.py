@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BY_CHECKPOINT', 'BY_DATASET', 'judge_evaluation', 'examine_formulas', 'examine_data', 'examine_model', 'look',
-           'whole_episodes', 'examine_clips', 'preflight', 'open_checkpoint', 'quick_evaluation', 'examine_film',
-           'examine_world', 'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset']
+           'whole_episodes', 'examine_clips', 'preflight', 'open_checkpoint', 'examine_film', 'examine_world',
+           'examine_tokenizer', 'doctor_checkpoint', 'doctor_dataset']
 
 # %% ../../nbs/69_report.ipynb #b71c4813
 import math
@@ -26,8 +26,7 @@ from ..noise import add_noise
 from ..objectives.sampler import sample
 from ..objectives.shortcut import NoiseSchedule, shortcut_target
 from ..tokenizers.vq import continuous
-from ..worlds.evaluate import (film, gap_by_action, measure_denoise, measure_lags, measure_motion, measure_sharpness,
-                                   moving_windows, rollout_errors, summarize, yaw_readback)
+from ..worlds.evaluate import quick_evaluation
 from ..worlds.load import import_models
 from ..worlds.world import World
 from ..findings import CHECKS, CheckTable, Finding, Report, check, examine, ok_if, skipped, small_figure
@@ -135,20 +134,6 @@ def _open_data(card, length=8):
     return Clips(path, "test" if "test" in splits else "all", length), None   # what the model has not seen, where there is such
 
 # %% ../../nbs/69_report.ipynb #fe500b9e
-def quick_evaluation(world, train, test, horizon=4, most=48) -> dict:
-    "The cheaper measures of `wmkit.worlds.evaluate` over at most `most` windows spread over the split: a minute, not the record; `missing` says why one is not there."
-    windows, threshold, total = moving_windows(train, test, world.context, horizon, most=100)
-    windows = windows[::max(1, math.ceil(len(windows)/most))]
-    episodes, errors = [e for e, _ in windows], rollout_errors(world, test, windows, horizon)
-    result = summarize(errors, episodes, threshold, total) | dict(gap_by_action=gap_by_action(errors, episodes, world.space), missing={})
-    if "yaw" in world.space.names: result["yaw"] = yaw_readback(world, test, count=12)
-    some, shown = windows[::2], film(world, test, windows, horizon)
-    more = dict(sharpness=lambda: measure_sharpness(shown), motion=lambda: measure_motion(shown), denoise=lambda: measure_denoise(world, test, some), lags=lambda: measure_lags(world, test, some, horizon))
-    for name, measure in more.items():
-        try: result[name] = measure()
-        except Exception as e: result["missing"][name] = f"{type(e).__name__}: {e}"
-    return result
-
 @torch.no_grad()
 def examine_film(tokenizer, dynamics, clips, level=.1) -> list:
     "Finding `film` on clips of the store, the last frame pure noise; none for a model without FiLM layers."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PADS', 'Keys', 'draw_lanes', 'write_video', 'RolloutFilm', 'rollout_film']
 
-# %% ../../nbs/52_films.ipynb #0a53e031
+# %% ../../nbs/52_films.ipynb #1309eb71
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..core import Progress
 from ..data.actions import ActionSpace
 from ..data.clips import Clips, to_uint8
+from ..data.episodes import VideoWriter
 from .rollouts import batches, coded
 
 # %% ../../nbs/52_films.ipynb #9de73489
@@ -204,18 +205,13 @@ def _pasted(views, names, at):
     _draw_time(draw, _GAP, image.width - 2*_GAP, top + height + 5, at)
     return image, below
 
-# %% ../../nbs/52_films.ipynb #baefd160
+# %% ../../nbs/52_films.ipynb #d743fc1f
 def _encode_mp4(images, fps, path, quality):
-    import av
-    with av.open(str(path), "w", format="mp4", options=dict(movflags="faststart")) as film:
-        options = dict(crf=str(quality), preset="medium")
-        rate = Fraction(fps).limit_denominator(1000)
-        stream = film.add_stream("libx264", rate=rate, options=options)
-        stream.width, stream.height = images[0].size
-        stream.pix_fmt = "yuv420p"
+    width, height = images[0].size
+    rate = Fraction(fps).limit_denominator(1000)
+    with VideoWriter(path, rate, height, width, quality, film=True) as film:
         for image in images:
-            film.mux(stream.encode(av.VideoFrame.from_image(image)))
-        film.mux(stream.encode())
+            film.add(np.asarray(image))
 
 def _encode_gif(images, fps, path, colours):
     count = len(images)
