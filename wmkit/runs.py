@@ -150,7 +150,7 @@ def metrics(self:Run) -> list:
     return rows
 
 @patch
-def log(self:Run, **metrics):
+def log(self:Run, **metrics) -> None:
     "Append one row of numbers to metrics.jsonl, e.g. `run.log(step=10, loss=.3)`."
     if self._metrics is None:
         self.truncate_metrics(len(self.metrics()))  # drops a torn last row
@@ -159,11 +159,11 @@ def log(self:Run, **metrics):
     self._metrics.write(json.dumps(to_plain(row), allow_nan=False) + "\n")
     self._metrics.flush()
 
-# %% ../nbs/03_runs.ipynb #81c6b17b
+# %% ../nbs/03_runs.ipynb #d9e93f15
 @patch
 def truncate_metrics(self:Run,
     rows:int  # how many stay
-):
+) -> None:
     "Keep the first rows of metrics.jsonl."
     if self._metrics is not None:
         self._metrics.close()
@@ -174,8 +174,8 @@ def truncate_metrics(self:Run,
 @patch
 def rewind(self:Run,
     step:int,
-    **whose  # which rows are meant where a run trains several models, e.g. `model="dynamics"`
-):
+    **whose:object  # which rows are meant where a run trains several models: model="dynamics"
+) -> None:
     "Drop everything from the first row of a step after `step` on."
     for i, row in enumerate(self.metrics()):
         if whose.items() <= row.items() and row.get("step", step) > step:
@@ -198,7 +198,7 @@ def media(self:Run, name:str) -> Path:
     return path
 
 @patch
-def update(self:Run, **values):
+def update(self:Run, **values) -> None:
     "Change fields of run.json."
     write_json(self.folder/"run.json", self.info | values)
 
@@ -210,7 +210,7 @@ vertical-align:top} img{max-width:100%}"""
 @patch
 def page(self:Run,
     title:str,
-    *parts,   # HTML, or objects with `_repr_html_`, in order
+    *parts:object,  # HTML, or objects with `_repr_html_`, in order
     name:str="report.html"
 ) -> Path:
     "Write the parts into one page of the run's folder."
@@ -358,7 +358,7 @@ def _yaml_hint(value, default):
         written = re.sub(r"(\.\d+?)0*e([+-])0", r"\1e\2", f"{number:e}")
     return f"; YAML reads {value} as text: write {written}"
 
-def check_value(name:str, value, default):
+def check_value(name:str, value:object, default:object) -> object:
     "`value` in the type of `default`, or a ValueError that says how to write it."
     if isinstance(value, list) and isinstance(default, list) and default:
         return [check_value(f"{name}[{i}]", v, default[0]) for i, v in enumerate(value)]
@@ -369,7 +369,7 @@ def check_value(name:str, value, default):
     raise ValueError(f"parameter {name} = {value!r} is {_kind(value)}, but its default {default!r} "
                      f"is {_kind(default)}{_yaml_hint(value, default)}")
 
-# %% ../nbs/03_runs.ipynb #f9967cd0
+# %% ../nbs/03_runs.ipynb #292616c1
 def check_params(notebook:Path, params:dict) -> dict:
     "All parameters of the notebook, given and default; ValueError for an unknown name or type."
     defaults = read_parameters(notebook)
@@ -380,7 +380,7 @@ def check_params(notebook:Path, params:dict) -> dict:
     checked = {name: check_value(name, value, defaults[name]) for name, value in params.items()}
     return {name: checked.get(name, default) for name, default in defaults.items()}
 
-def parse_value(name:str, text:str, default):
+def parse_value(name:str, text:str, default:object) -> object:
     "`text` from the command line in the type of `default`."
     if isinstance(default, str):
         return text
@@ -823,7 +823,7 @@ def runs_table(root:Path=None) -> Table:
     "Every run: status, notebook, when, how long, the doctor's verdict, and why it failed."
     return Table(map(_summary, list_runs(root)))
 
-# %% ../nbs/03_runs.ipynb #778322d3
+# %% ../nbs/03_runs.ipynb #38619a70
 @dataclass(frozen=True)
 class _Member:
     "A run that is compared, or one that a sweep has not begun."
@@ -850,7 +850,7 @@ def _members(names):
             yield _member(Run.open(name).name, {})
 
 def compare_runs(
-    *names  # of runs or sweeps; none: every run
+    *names:str  # of runs or sweeps; none: every run
 ) -> Table:
     "The parameters in which runs differ, beside the numbers of their results and their errors."
     members, table = list(_members(names)), Table()
