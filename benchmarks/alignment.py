@@ -36,10 +36,10 @@ def swapped(a):
 
 def judge(name, true, scan, counts):
     "Print a line; count under `true`: found, silent, wrong."
-    said = scan["best"] if scan["confident"] else None
+    said = scan.best if scan.confident else None
     kind = "silent" if said is None else "found" if said == true else "wrong"
     counts[kind] = counts.get(kind, 0) + 1
-    print(f"  {name:22}{'-' if true is None else f'{true:+d}':>5}{'silent' if said is None else f'{said:+d}':>8}  {scan['channel'] or '':8}{scan['pairs']:6} pairs   {scan['reason'][:90]}", flush=True)
+    print(f"  {name:22}{'-' if true is None else f'{true:+d}':>5}{'silent' if said is None else f'{said:+d}':>8}  {scan.channel or '':8}{scan.pairs:6} pairs   {scan.reason[:90]}", flush=True)
 
 def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 7000
@@ -61,7 +61,7 @@ def main():
             for rows, right in ((actions, "agrees"), ([swapped(a) for a in actions], "contradicts")):
                 for key, found in key_effects(frames, rows, DOOM, features=features).items():
                     if right == "contradicts" and key in ("jump", "yaw"): continue
-                    verdict = {right: "found", "cannot tell": "silent"}.get(found["verdict"], "wrong")
+                    verdict = {right: "found", "cannot tell": "silent"}.get(found.verdict, "wrong")
                     keys[verdict] = keys.get(verdict, 0) + 1
     print(f"\nshifted sets: {sets}; where nothing may be claimed: {silent}; keys as they are and swapped: {keys}; {time.time() - start:.0f} s")
     sys.exit(int(sets.get("found", 0) < .95*sum(sets.values()) or any(c.get("wrong", 0) for c in (sets, silent, keys))))

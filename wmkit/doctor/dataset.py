@@ -268,17 +268,17 @@ def check_frame_rate(
        causes=["the source counts the other way (many engines: pitch positive upwards)", "two columns are swapped (W A S D is not W S A D)", "mouse counts or radians taken for degrees"],
        remedy="Put names, signs and factors right in the importer or in the mapping, never in the model.")
 def check_key_effects(
-    verdict:dict  # from `wmkit.data.align.judge_alignment`
+    verdict  # the Alignment of `wmkit.data.align.judge_alignment`
 ):
     "Every channel whose effect can be measured acts as its name and sign promise; `warn` for a unit that cannot be right; `skip` where nothing can be measured."
-    keys, gains, wrong = verdict["keys"], verdict["gains"], verdict["contradicts"]
-    told = [n for n, k in keys.items() if "cannot tell" != k["verdict"] or gains.get(n, k)["verdict"] != "cannot tell"]
-    if not told: return Finding("key_effects", "skip", None, "0 against their name", "Not judged: no channel's effect can be measured in this sample.", n=verdict["pairs"])
-    units = [f"{n} would show {gains[n]['view']:.0f} degrees at once" for n in gains if gains[n].get("unit") == "implausible"]
+    keys, gains, wrong = verdict.effects.keys, verdict.effects.gains, verdict.contradicts
+    told = [n for n in keys if verdict.effects.verdicts(n) != {"cannot tell"}]
+    if not told: return Finding("key_effects", "skip", None, "0 against their name", "Not judged: no channel's effect can be measured in this sample.", n=verdict.pairs)
+    units = [f"{n} would show {gains[n].view:.0f} degrees at once" for n in gains if gains[n].unit == "implausible"]
     message = f"As their names say: {', '.join(n for n in told if n not in wrong) or 'none'}."
-    if wrong: message += " Against: " + ", ".join(f"{n} (the picture moves {keys[n]['moves']}, not {keys[n]['promised']})" for n in wrong) + "."
+    if wrong: message += " Against: " + ", ".join(f"{n} (the picture moves {keys[n].moves}, not {keys[n].promised})" for n in wrong) + "."
     if units: message += f" The unit cannot be right: {', '.join(units)}."
-    return Finding("key_effects", "fail" if wrong else ok_if(not units, "warn"), len(wrong), "0 against their name", message, unit=f"of {len(told)} channels", n=verdict["pairs"])
+    return Finding("key_effects", "fail" if wrong else ok_if(not units, "warn"), len(wrong), "0 against their name", message, unit=f"of {len(told)} channels", n=verdict.pairs)
 
 # %% ../../nbs/67_dataset.ipynb #7df9f409
 @check("static", "keys without a channel, mended rows, recordings left out by the import", "ground truth",

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from ..checkpoints import load_weights, save_model
 from ..data.align import latent_reality
-from ..data.coverage import RARE, draw_coverage
+from ..data.align import LagScan
+from ..data.coverage import RARE, Coverage, draw_coverage
 from ..findings import Finding, check, ok_if, small_figure
 from ..noise import expand
 
@@ -303,32 +304,32 @@ def _draw_lags(scores, best):
        causes=["the source stores the action that led to the frame, not the one taken at it (or the reverse)", "frames were dropped without pooling the actions", "actions of another episode"],
        remedy="State the importer's convention (`at` or `led_to`) so that lag 0 is best; never shift anywhere else.")
 def check_action_lag_scan(
-    scan:dict,  # from `wmkit.data.align.lag_scan`
+    scan: LagScan,
     enough=1000 # pairs of frames from which on silence is suspicious
 ):
     "The best lag must be 0; `fail` where some episodes are shifted differently; `skip` where the scan is not confident, `warn` where it had enough frames and no channel tells anything."
-    best, confident = scan["best"], scan["confident"]
-    deaf = scan["channel"] is None and scan["pairs"] >= enough
-    verdict = ok_if(best == 0) if confident else "fail" if scan.get("episodes") else "warn" if deaf else "skip"
-    if confident: message = f"{scan['channel']} explains the motion best " + ("without a shift" if best == 0 else f"when it is shifted by {best} rows") + f" (in {scan['certainty']:.0%} of the resamplings)."
-    elif scan.get("episodes"): message = f"{scan['reason'].capitalize()} (rows). Episodes: {', '.join(map(str, list(scan['episodes'])[:8]))}."
-    else: message = f"Not judged: {scan['reason']}."
-    return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan["pairs"], evidence=_draw_lags(scan["scores"], best))
+    best, confident = scan.best, scan.confident
+    deaf = scan.channel is None and scan.pairs >= enough
+    verdict = ok_if(best == 0) if confident else "fail" if scan.episodes else "warn" if deaf else "skip"
+    if confident: message = f"{scan.channel} explains the motion best " + ("without a shift" if best == 0 else f"when it is shifted by {best} rows") + f" (in {scan.certainty:.0%} of the resamplings)."
+    elif scan.episodes: message = f"{scan.reason.capitalize()} (rows). Episodes: {', '.join(map(str, list(scan.episodes)[:8]))}."
+    else: message = f"Not judged: {scan.reason}."
+    return Finding("action_lag_scan", verdict, best, "lag 0", message, unit="rows", n=scan.pairs, evidence=_draw_lags(scan.scores, best))
 
 # %% ../../nbs/60_formulas.ipynb #d03be0b9
 @check("static", "dummy actions: channels that never change, or hardly ever; play that never rests", "ground truth",
        causes=["the recorder or importer does not fill these channels", "the player or policy never used them"],
        remedy="Record play that uses them (and now and then does nothing), or leave them out of the action space; balance what is drawn with event_weights.")
 def check_action_statistics(
-    found:dict  # from `wmkit.data.coverage.coverage`
+    found: Coverage
 ):
     "The least share of rows in which a channel is used: >= 1 %, and none constant; at rest in >= 1 % (where no level is always on); `fail` when all are constant or one is not finite."
-    channels, constant, rare, kinds = found["channels"], found["constant"], found["rare"], found["kinds"]
-    broken = [name for name, c in channels.items() if not math.isfinite(c["std"])]
-    restless = kinds["none"] < RARE and all(c["kind"] != "level" for c in channels.values())
-    message = f"{found['rows']} rows{', ' + str(found['left_out']) + ' more without a known action' if found['left_out'] else ''}; nothing done in {kinds['none']:.2g} of them, camera and keys together in {kinds['combined']:.2g}."
+    channels, constant, rare, kinds = found.channels, found.constant, found.rare, found.kinds
+    broken = [name for name, c in channels.items() if not math.isfinite(c.std)]
+    restless = kinds["none"] < RARE and all(c.kind != "level" for c in channels.values())
+    message = f"{found.rows} rows{', ' + str(found.left_out) + ' more without a known action' if found.left_out else ''}; nothing done in {kinds['none']:.2g} of them, camera and keys together in {kinds['combined']:.2g}."
     for names, what in ((broken, "not finite"), (constant, "never change"), (rare, "used in less than 1 %")): message += f" {what.capitalize()}: {', '.join(names)}." if names else ""
     if restless: message += " A player who lets go of everything is hardly in the data: the picture may drift then."
     verdict = "fail" if broken or len(constant) == len(channels) else ok_if(not constant and not rare and not restless, "warn")
-    used = math.nan if broken else min(0. if name in constant else c["active"] for name, c in channels.items())
-    return Finding("action_statistics", verdict, used, ">= 0.01 for every channel", message, unit="of rows", n=found["rows"], evidence=None if broken else draw_coverage(found))
+    used = math.nan if broken else min(0. if name in constant else c.active for name, c in channels.items())
+    return Finding("action_statistics", verdict, used, ">= 0.01 for every channel", message, unit="of rows", n=found.rows, evidence=None if broken else draw_coverage(found))

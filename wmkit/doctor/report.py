@@ -217,5 +217,5 @@ def _examine_actions(dataset) -> list:
     found = examine("action_statistics", lambda: formulas.check_action_statistics(coverage(dataset)))
     try: verdict = judge_alignment(dataset)
     except Exception as e: return found + [Finding("action_lag_scan", "fail", math.nan, "lag 0", f"judge_alignment raised {type(e).__name__}: {e}")]
-    if "scan" not in verdict: return found + [skipped(name, verdict["text"].rstrip(".")) for name in BY_DATASET[:2]]
-    return found + examine("action_lag_scan", lambda: formulas.check_action_lag_scan(verdict["scan"])) + examine("key_effects", lambda: data_doctor.check_key_effects(verdict))
+    if verdict.scan is None: return found + [skipped(name, verdict.text.rstrip(".")) for name in BY_DATASET[:2]]
+    return found + examine("action_lag_scan", lambda: formulas.check_action_lag_scan(verdict.scan)) + examine("key_effects", lambda: data_doctor.check_key_effects(verdict))

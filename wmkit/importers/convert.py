@@ -275,7 +275,7 @@ class Source:
     space: ActionSpace         # channels of the rows
     states: tuple = ()         # names of the rows' states
     options: dict = field(default_factory=dict)  # keyword arguments of `read` for all recordings
-    judge: Callable | None = None  # dataset -> dict: do actions and frames agree?
+    judge: Callable | None = None  # dataset -> verdict with `to_dict`: do actions and frames agree?
 
     def __post_init__(self):
         if not self.items:
@@ -813,7 +813,7 @@ def convert(
     options = {k: v for k, v in (source.options | given).items() if v is not None}
     report = _make_report(source, options, identity, parts, failed, joined)
     if source.judge is not None:
-        report = replace(report, alignment=source.judge(joined))
+        report = replace(report, alignment=source.judge(joined).to_dict())
     return _publish(joined, report, dest)
 
 # %% ../../nbs/12_convert.ipynb #b32df3fe
