@@ -1,4 +1,4 @@
-"""Playable world models of games: `wmkit.open_world(run)` opens one; everything else is in the rooms."""
+"""Playable world models of games: `wmkit.open_world(run)` opens one."""
 
 __version__ = "0.1.0"
 
