@@ -24,12 +24,13 @@ def _pure_noise(shape, generator):
     return torch.stack([torch.randn(shape[1:], generator=g, device=g.device) for g in generator])
 
 def sample(
-    predict: Callable,       # (noisy [b ...], noise [b], step_size [b]) -> clean latents [b ...]
-    shape: Sequence[int],    # of the latents, batch first
-    K: int,                  # Euler steps
-    generator: torch.Generator | Sequence[torch.Generator],  # of the first noise, on the device to sample on; one for each row: then no row depends on its company
+    predict: Callable,      # (noisy [b ...], noise [b], step_size [b]) -> clean latents [b ...]
+    shape: Sequence[int],   # of the latents, batch first
+    K: int,                 # Euler steps
+    generator: torch.Generator | Sequence[torch.Generator]  # of the first noise; with one for
+                            # each row, no row depends on the others
 ) -> torch.Tensor:
-    "Latents of `shape` after K Euler steps from pure noise (DreamerV4, Eq. 2, in our convention)."
+    "Latents of `shape` after K Euler steps from pure noise (DreamerV4, Eq. 2, our convention)."
     if K < 1:
         raise ValueError(f"K = {K}; expected 1 or more")
     noisy = _pure_noise(shape, generator)
@@ -48,22 +49,23 @@ class Sampling:
     K: int = 4                 # Euler steps a frame; one that was trained
     context_noise: float = .1  # noise of remembered frames, within what was trained
 
-    def sample(self, predict: Callable, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+    def sample(self, predict: Callable, shape: Sequence[int],
+               generator: torch.Generator | Sequence[torch.Generator]) -> torch.Tensor:
         "Latents of `shape` after K steps: see `sample`."
         return sample(predict, shape, self.K, generator)
 
     def noisy(self, latents: torch.Tensor, generator: torch.Generator) -> tuple:
-        "(`latents` [... n d] with the context's noise, its level [...]): what the world remembers of them."
+        "(`latents` [... n d] with the context's noise, its level [...])."
         level = latents.new_full(latents.shape[:-2], self.context_noise)
         eps = torch.randn(latents.shape, generator=generator, device=latents.device)
         return add_noise(latents, level, eps), level
 
-# %% ../../nbs/43_sampler.ipynb #1e533800
+# %% ../../nbs/43_sampler.ipynb #b7f8e163
 @patch
 def check(self: Sampling,
-    card: dict,  # of a dynamics: `schedule` (NoiseSchedule.to_dict()) and `steps_done`
+    card: dict  # of a dynamics: `schedule` (NoiseSchedule.to_dict()) and `steps_done`
 ) -> None:
-    "ValueError for a K that the model was not trained for; a card without a schedule says nothing."
+    "ValueError for a K that the model was not trained for; a card without a schedule passes."
     if not card.get("schedule"):
         return
     schedule, steps_done = NoiseSchedule(**card["schedule"]), card.get("steps_done")
