@@ -43,7 +43,7 @@ def examine_formulas(schedule, sampler, steps, context_noise, target, add_noise,
     "Findings on the formulas alone: noise convention, training support, sampler, shortcut target."
     generator = torch.Generator().manual_seed(0)
     return [*examine("noise_convention", lambda: formulas.check_noise_convention(add_noise, weight), add_noise=add_noise),
-            *examine("tau_support", lambda: formulas.check_tau_support(*formulas.told(schedule, generator), formulas.sampler_queries(sampler, steps, context_noise)), schedule=schedule, sampler=sampler),
+            *examine("tau_support", lambda: formulas.check_tau_support(formulas.trained_levels(schedule, generator), formulas.sampler_queries(sampler, steps, context_noise)), schedule=schedule, sampler=sampler),
             *examine("gaussian_sampler", lambda: formulas.check_gaussian_sampler(sampler), sampler=sampler),
             *examine("two_half_steps", lambda: formulas.check_two_half_steps(target), shortcut_target=target)]
 
@@ -148,7 +148,7 @@ def examine_film(tokenizer, dynamics, clips, level=.1) -> list:
 def examine_world(tokenizer, dynamics, clips) -> list:
     "Findings on the levels that the card's world asks for, on its FiLM layers, and of a short evaluation on what the model has not seen."
     steps, level, schedule = (dynamics.card.get(key, default) for key, default in (("K", 4), ("context_noise", .1), ("schedule", None)))
-    def support(): return formulas.check_tau_support(*formulas.told(NoiseSchedule(**schedule), torch.Generator().manual_seed(0)), formulas.sampler_queries(sample, steps, level))
+    def support(): return formulas.check_tau_support(formulas.trained_levels(NoiseSchedule(**schedule), torch.Generator().manual_seed(0)), formulas.sampler_queries(sample, steps, level))
     def judged(): return judge_evaluation(quick_evaluation(World(tokenizer, dynamics, steps, level), Clips(clips.folder, "train", 1), clips))
     found, why = examine("tau_support", support, schedule_on_the_card=schedule) + examine_film(tokenizer, dynamics, clips, level), _no_world(dynamics, clips)
     return found + ([skipped(name, why) for name in ("skill_copy", "action_effect", "yaw_readback")] if why else examine("skill_copy", judged))
@@ -204,8 +204,8 @@ def doctor_dataset(
     whole = found[0].verdict == "ok"
     if imported.exists(): found += examine("import", lambda: data_doctor.check_import(read_json(imported)))
     if not whole: return Report(found + [skipped(name, "the files do not fit together") for name in BY_DATASET], title)
-    stretches = data_doctor.spread(dataset)
-    film = data_doctor.watch(dataset, stretches, "look at")
+    stretches = data_doctor.spread_stretches(dataset)
+    film = data_doctor.read_stretches(dataset, stretches, "look at")
     found += _examine_actions(dataset)
     found += examine("split_leak", lambda: data_doctor.check_split_leak(data_doctor.find_leaks(dataset)))
     found += examine("scene_cuts", lambda: data_doctor.check_scene_cuts(data_doctor.scene_cuts(stretches, film)))
