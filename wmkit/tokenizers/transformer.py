@@ -47,7 +47,7 @@ class TransformerTokenizer(nn.Module):
         window: int | None = 4,      # frames that a frame sees, at most those of training clips
         local: bool = True,          # tokens begin with what lies at their place
         mask: float = .9,            # largest share of a frame's patches that training hides
-        mask_start: float = 0., mask_steps: int = 0,  # the same at first; it rises in so many passes
+        mask_start: float = 0., mask_steps: int = 0,  # that at first; it rises in so many passes
         alone: float = .3            # share of training clips whose frames do not see each other
     ):
         super().__init__()
