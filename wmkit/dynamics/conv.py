@@ -164,8 +164,8 @@ def decode_clean(self:ConvDynamics, encoded: tuple, actions: torch.Tensor, noisy
                  noise: torch.Tensor, step_size: torch.Tensor) -> torch.Tensor:
     "Clean cells [b c h w] from what `encode` gave and the noisy cells; noise, step size [b]."
     guess, features = encoded
-    level = torch.stack([noise, step_size], 1)
-    condition = self.head_condition(torch.cat([actions.flatten(1), level], 1))
+    rows = [actions.flatten(1), noise[:, None], step_size[:, None]]
+    condition = self.head_condition(torch.cat(rows, 1))
     h = features + self.enter(torch.cat([noisy, guess.to(noisy.dtype)], 1))
     for block in self.head:
         h = block(h, condition)
