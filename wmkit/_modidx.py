@@ -27,6 +27,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'wmkit.blocks.SpaceTime._check_pass': ('blocks.html#spacetime._check_pass', 'wmkit/blocks.py'),
                               'wmkit.blocks.SpaceTime._init_weights': ('blocks.html#spacetime._init_weights', 'wmkit/blocks.py'),
                               'wmkit.blocks.SpaceTime._layer': ('blocks.html#spacetime._layer', 'wmkit/blocks.py'),
+                              'wmkit.blocks.SpaceTime._place_tokens': ('blocks.html#spacetime._place_tokens', 'wmkit/blocks.py'),
                               'wmkit.blocks.SpaceTime._plan': ('blocks.html#spacetime._plan', 'wmkit/blocks.py'),
                               'wmkit.blocks.SpaceTime._recomputed': ('blocks.html#spacetime._recomputed', 'wmkit/blocks.py'),
                               'wmkit.blocks.SpaceTime.cache': ('blocks.html#spacetime.cache', 'wmkit/blocks.py'),

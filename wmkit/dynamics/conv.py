@@ -90,7 +90,7 @@ def _make_trunk(self:ConvDynamics, cell, width, depth, paint, heads, condition):
     size = 2*self.fine if self.fine % 2 == 0 else self.fine + 2
     margin = max(1, self.fine//2)
     self.look = nn.Conv2d(cell*self.context, width, size, self.fine, margin)
-    self.place = nn.Parameter(torch.randn(width, *self.grid)*.1)  # left and right move otherwise
+    self.place = nn.Parameter(torch.randn(width, *self.grid)*.1)  # motion differs by place
     self.trunk = nn.ModuleList(ModulatedBlock(width, condition) for _ in range(depth))
     self.flow = nn.Conv2d(width, 2*heads, 3, padding=1)
     self.flow_bias = nn.Linear(condition, 2*heads)

@@ -124,7 +124,7 @@ def cached(
 
 # %% ../../nbs/30_protocol.ipynb #ad892d52
 def _awake(make):
-    "A dynamics in eval mode whose parameters have left their start."
+    "A dynamics in eval mode, its parameters perturbed."
     torch.manual_seed(0)
     dynamics = make().eval()
     with torch.no_grad():
@@ -221,11 +221,11 @@ def _check_reach(dynamics, example):
     same = dynamics(**example | dict(actions=loud))
     _same(same, full, "an action that is not known matters")
     single = {k: v[clip:clip + 1] for k, v in example.items()}
-    _same(dynamics(**single), full[clip:clip + 1], "a clip by itself comes out otherwise")
+    _same(dynamics(**single), full[clip:clip + 1], "a clip depends on the other clips")
 
 # %% ../../nbs/30_protocol.ipynb #03295f9c
 def _check_alone(dynamics, example, full):
-    "Does the body take frames alone? Then each comes out as a clip of one frame, without action."
+    "Is `alone` accepted? Then each frame comes out as a clip of one frame without an action."
     alone = torch.zeros(len(full), dtype=torch.bool)
     alone[1] = True
     try:

@@ -190,10 +190,10 @@ def _check_sizes(channels, fine, flows, window, finest):
 def _make_inputs(self:TransformerDynamics, width, registers):
     "Latents, action, noise and step size to tokens."
     self.enter = nn.Linear(self.channels, width)
-    self.place = nn.Parameter(torch.randn(self.latents, width)*.1)  # left and right move otherwise
+    self.place = nn.Parameter(torch.randn(self.latents, width)*.1)  # motion differs by place
     act = nn.Linear(self.actions.width, width), nn.SiLU(), nn.Linear(width, width)
     self.act = nn.Sequential(*act)
-    self.unknown = nn.Parameter(torch.randn(width)*.5)  # in the place of an action
+    self.unknown = nn.Parameter(torch.randn(width)*.5)  # stands for an unknown action
     self.level = LevelInput(width)
     self.add = nn.Linear(2*width, width, bias=False)    # the condition, to each latent token
     self.extra = nn.Parameter(torch.randn(2 + registers, width))

@@ -92,7 +92,7 @@ def _make(self:TransformerTokenizer, width, depth, stack):
     def same(count):  # tokens that differ by their place alone at first
         return nn.Parameter(torch.randn(width).div(2).repeat(count, 1))
     self.embed = nn.Linear(pixels, width)
-    self.hide = nn.Parameter(torch.randn(width)/2)  # in the place of a hidden patch
+    self.hide = nn.Parameter(torch.randn(width)/2)  # stands for a hidden patch
     self.latents = same(m)
     sees = last_are_hidden(n + m, m)
     self.encoder = SpaceTime(width, depth, torch.cat([patches, latents]), sees, **stack)
