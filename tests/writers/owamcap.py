@@ -1,17 +1,21 @@
-"""OWAMcap recordings (ocap, D2E): x.mcap with time-stamped inputs, x.mkv with the frames. Imports nothing of wmkit."""
+"""OWAMcap recordings (ocap, D2E): x.mcap with time-stamped inputs, x.mkv with the frames.
+
+Imports nothing of wmkit."""
 import json
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from . import Spoilt, cut_off
+from . import Spoilt, column, cut_off
 
-KEYS = dict(forward=0x57, back=0x53, left=0x41, right=0x44, jump=0x20, sneak=0xA2, sprint=0xA0, attack=1, use=2)
+KEYS = dict(forward=0x57, back=0x53, left=0x41, right=0x44, jump=0x20, sneak=0xA2, sprint=0xA0,
+            attack=1, use=2)
 BUTTONS = {1: "left", 2: "right"}
 RAW_FLAGS = {(1, True): 1, (1, False): 2, (2, True): 4, (2, False): 8}
 EXTRA = dict(rate=17.5)  # of the play; the video says 60
 COUNTS = 10  # of the mouse, a degree
+ORIGIN = 1_751_017_792_294_130_700  # ns since 1970
 
 
 def write_timed_video(path, frames, times):
@@ -36,83 +40,155 @@ def moments(play, rng, jitter):
     return (ticks + rng.uniform(-jitter, jitter, len(ticks))*period - ticks[0]).astype(np.int64)
 
 
+class Between:
+    "Random times between the stamps of a frame and the next one."
+    def __init__(self, stamps, rng, margin=.08):
+        self.stamps, self.rng, self.margin = stamps, rng, margin
+
+    def __call__(self, k, low=0., high=1.):
+        span = self.stamps[k + 1] - self.stamps[k]
+        share = self.margin + (1 - 2*self.margin)*self.rng.uniform(low, high)
+        return int(self.stamps[k] + span*share)
+
+
+def switches_of(code, on, within, rng):
+    """(time, key code, down?) of a key that is on in the rows `on`.
+
+    A held key repeats its press; often it is let go of and pressed again in between."""
+    found, held = [], False
+    for k in range(len(on)):
+        again = k + 1 < len(on) and on[k + 1]
+        if on[k] and not held:
+            found.append((within(k, 0, .3), code, True))
+        elif on[k] and held and rng.random() < .2:
+            found.append((within(k, 0, .3), code, True))
+        held = bool(on[k])
+        if on[k] and not again or held and rng.random() < .1:
+            found.append((within(k, .7, 1), code, False))
+            held = False
+        elif held and rng.random() < .1:
+            found += [(within(k, .4, .5), code, False), (within(k, .5, .6), code, True)]
+    return found
+
+
 def inputs(play, stamps, rng, margin=.08):
-    "(time, key code, down?) and (time, dx, dy): what happens between the stamps of frame k and k+1 is action k; often a key is let go of and pressed again in between."
-    names, switches, moves = list(play["names"]), [], []
-    def within(k, low=0., high=1.):
-        span = stamps[k + 1] - stamps[k]
-        return int(stamps[k] + span*(margin + (1 - 2*margin)*rng.uniform(low, high)))
+    """(time, key code, down?) and (time, dx, dy).
+
+    What happens between the stamps of frame k and k+1 is action k."""
+    within, switches, moves = Between(stamps, rng, margin), [], []
     for name, code in KEYS.items():
-        if name not in names: continue
-        held, on = False, play["actions"][:, names.index(name)] != 0
-        for k in range(len(on)):
-            again = k + 1 < len(on) and on[k + 1]
-            if on[k] and not held: switches.append((within(k, 0, .3), code, True))
-            elif on[k] and held and rng.random() < .2: switches.append((within(k, 0, .3), code, True))  # a held key repeats
-            held = bool(on[k])
-            if on[k] and not again or held and rng.random() < .1:
-                switches.append((within(k, .7, 1), code, False))
-                held = False
-            elif held and rng.random() < .1: switches += [(within(k, .4, .5), code, False), (within(k, .5, .6), code, True)]
-    turn = np.rint(play["actions"][:, [names.index("yaw"), names.index("pitch")]]*COUNTS).astype(int)
-    for k, total in enumerate(turn):
+        if name in play["names"]:
+            switches += switches_of(code, column(play, name) != 0, within, rng)
+    turns = np.stack([column(play, "yaw"), column(play, "pitch")], 1)
+    for k, total in enumerate(np.rint(turns*COUNTS).astype(int)):
         parts = rng.multinomial(12, [.25]*4)/12
-        steps = np.diff(np.rint(np.cumsum([0, *parts])[:, None]*total), axis=0).astype(int)
+        shares = np.cumsum([0, *parts])[:, None]
+        steps = np.diff(np.rint(shares*total), axis=0).astype(int)
         moves += [(within(k), int(dx), int(dy)) for dx, dy in steps if dx or dy]
     return sorted(switches), sorted(moves)
 
 
-def _screen(version, name, pts, stamp, shape):
+def screen_message(version, name, pts, stamp, shape):
     shape = [shape[1], shape[0]]
-    if version == "0.3.2": return dict(path=name, pts=pts, utc_ns=stamp)
-    if version == "0.4.2": return dict(utc_ns=stamp, original_shape=shape, shape=shape, path=name, pts=pts)
-    if version == "0.5.0": return dict(utc_ns=stamp, source_shape=shape, shape=shape, media_ref=dict(type="external_video", path=name, pts_ns=pts))
-    return dict(utc_ns=stamp, source_shape=shape, shape=shape, media_ref=dict(uri=name, pts_ns=pts))
+    if version == "0.3.2":
+        return dict(path=name, pts=pts, utc_ns=stamp)
+    if version == "0.4.2":
+        return dict(utc_ns=stamp, original_shape=shape, shape=shape, path=name, pts=pts)
+    if version == "0.5.0":
+        reference = dict(type="external_video", path=name, pts_ns=pts)
+    else:
+        reference = dict(uri=name, pts_ns=pts)
+    return dict(utc_ns=stamp, source_shape=shape, shape=shape, media_ref=reference)
 
 
-def _raw(version, dx=0, dy=0, flags=0):
-    if version == "0.5.1": return dict(dx=dx, dy=dy, button_flags=0, button_data=flags, device_handle=65599)  # the flags stood one field too late
-    return dict(last_x=dx, last_y=dy, us_flags=0, button_flags=flags, button_data=0, device_handle=65599)
+def raw_message(version, dx=0, dy=0, flags=0):
+    if version == "0.5.1":  # the flags were one field too late
+        return dict(dx=dx, dy=dy, button_flags=0, button_data=flags, device_handle=65599)
+    return dict(last_x=dx, last_y=dy, us_flags=0, button_flags=flags, button_data=0,
+                device_handle=65599)
 
 
-def messages(play, version, raw, jitter, late_pts, seed, video, states=True):
-    "(topic, time, message) in order, and the time in seconds at which the video shows each frame."
-    rng, origin = np.random.default_rng(seed), 1_751_017_792_294_130_700
-    stamps = moments(play, rng, jitter)
-    stamps -= stamps[0]
-    pts = np.concatenate([[0], stamps[:-2] + 3_000_000]) if late_pts else stamps[:-1]
-    switches, moves = inputs(play, stamps, rng)
-    said = [("screen", t, _screen(version, video, int(p), origin + int(t), play["frames"].shape[1:3])) for t, p in zip(stamps[:-1].tolist(), pts)]
-    x, y = 960, 540
+def switch_messages(version, raw, switches):
+    "Messages of keys and clicks."
+    found = []
     for t, code, down in switches:
-        if code in BUTTONS:
-            said.append(("mouse", t, dict(event_type="click", x=x, y=y, button=BUTTONS[code], pressed=down)))
-            if raw: said.append(("mouse/raw", t, _raw(version, flags=RAW_FLAGS[code, down])))
-        else: said.append(("keyboard", t, dict(event_type="press" if down else "release", vk=code)))
+        if code not in BUTTONS:
+            kind = "press" if down else "release"
+            found.append(("keyboard", t, dict(event_type=kind, vk=code)))
+            continue
+        click = dict(event_type="click", x=960, y=540, button=BUTTONS[code], pressed=down)
+        found.append(("mouse", t, click))
+        if raw:
+            flags = RAW_FLAGS[code, down]
+            found.append(("mouse/raw", t, raw_message(version, flags=flags)))
+    return found
+
+
+def move_messages(version, raw, moves):
+    "Messages of the mouse; a game that looks with the mouse holds the cursor where it is."
+    found, x, y = [], 960, 540
     for t, dx, dy in moves:
-        if raw: said.append(("mouse/raw", t, _raw(version, dx, dy)))
-        else: x, y = x + dx, y + dy
-        said.append(("mouse", t + 1, dict(event_type="move", x=x, y=y)))  # a game that looks with the mouse holds the cursor where it is
-    if not raw: said.append(("mouse", -1000, dict(event_type="move", x=960, y=540)))
-    for t in range(-20_000_000, int(stamps[-1]), 1_000_000_000) if states else ():
-        down = {c for c in KEYS.values() if [d for s, k, d in switches if k == c and s <= t][-1:] == [True]}
-        said.append(("keyboard/state", t, dict(buttons=sorted(c for c in down if c > 6) + [179])))
-        said.append(("mouse/state", t, dict(x=x, y=y, buttons=[BUTTONS[c] for c in sorted(down) if c in BUTTONS])))
-        said.append(("window", t, dict(title="DOOM", rect=[0, 0, 1920, 1080], hWnd=201010)))
-    return sorted(((topic, origin + t, m) for topic, t, m in said), key=lambda m: m[1]), pts/1e9
+        if raw:
+            found.append(("mouse/raw", t, raw_message(version, dx, dy)))
+        else:
+            x, y = x + dx, y + dy
+        found.append(("mouse", t + 1, dict(event_type="move", x=x, y=y)))
+    if not raw:
+        found.append(("mouse", -1000, dict(event_type="move", x=960, y=540)))
+    return found, (x, y)
 
 
-def save(path, said, library="mcap-owa-support 0.6.6; mcap 1.3.0", **options):
+def state_messages(switches, end, cursor):
+    "Each second, what is down."
+    found = []
+    for t in range(-20_000_000, int(end), 1_000_000_000):
+        before = {code: down for s, code, down in switches if s <= t}
+        down = sorted(code for code in KEYS.values() if before.get(code))
+        keys = [code for code in down if code > 6]
+        found.append(("keyboard/state", t, dict(buttons=keys + [179])))
+        buttons = [BUTTONS[code] for code in down if code in BUTTONS]
+        found.append(("mouse/state", t, dict(x=cursor[0], y=cursor[1], buttons=buttons)))
+        window = dict(title="DOOM", rect=[0, 0, 1920, 1080], hWnd=201010)
+        found.append(("window", t, window))
+    return found
+
+
+def messages(play, form, video):
+    "(topic, time, message) in order, and the seconds at which the video shows each frame."
+    rng, version, raw = np.random.default_rng(form["seed"]), form["version"], form["raw"]
+    stamps = moments(play, rng, form["jitter"])
+    stamps -= stamps[0]
+    late = np.concatenate([[0], stamps[:-2] + 3_000_000])
+    pts = late if form["late_pts"] else stamps[:-1]
+    switches, moves = inputs(play, stamps, rng)
+    shape, found = play["frames"].shape[1:3], []
+    for t, p in zip(stamps[:-1].tolist(), pts):
+        found.append(("screen", t, screen_message(version, video, int(p), ORIGIN + t, shape)))
+    found += switch_messages(version, raw, switches)
+    moved, cursor = move_messages(version, raw, moves)
+    found += moved
+    if form["states"]:
+        found += state_messages(switches, stamps[-1], cursor)
+    dated = [(topic, ORIGIN + t, message) for topic, t, message in found]
+    return sorted(dated, key=lambda m: m[1]), pts/1e9
+
+
+SCHEMAS = dict(screen="ScreenCaptured", keyboard="KeyboardEvent", mouse="MouseEvent",
+               window="WindowInfo")
+SCHEMAS |= {"keyboard/state": "KeyboardState", "mouse/state": "MouseState",
+            "mouse/raw": "RawMouseEvent"}
+
+
+def save(path, found, library="mcap-owa-support 0.6.6; mcap 1.3.0", **options):
     "An .mcap file of (topic, time, message)."
     from mcap.writer import Writer
-    kinds = dict(screen="ScreenCaptured", keyboard="KeyboardEvent", mouse="MouseEvent", window="WindowInfo")
-    kinds |= {"keyboard/state": "KeyboardState", "mouse/state": "MouseState", "mouse/raw": "RawMouseEvent"}
     with open(path, "wb") as file:
         writer, channels = Writer(file, chunk_size=20_000, **options), {}
         writer.start(profile="owa", library=library)
-        for topic, time, message in said:
+        for topic, time, message in found:
             if topic not in channels:
-                schema = writer.register_schema(f"desktop/{kinds.get(topic, topic)}", "jsonschema", b'{"type": "object"}')
+                name = f"desktop/{SCHEMAS.get(topic, topic)}"
+                schema = writer.register_schema(name, "jsonschema", b'{"type": "object"}')
                 channels[topic] = writer.register_channel(topic, "json", schema)
             data = message if isinstance(message, bytes) else json.dumps(message).encode()
             writer.add_message(channels[topic], log_time=time, publish_time=time, data=data)
@@ -121,83 +197,115 @@ def save(path, said, library="mcap-owa-support 0.6.6; mcap 1.3.0", **options):
 
 def load(path):
     from mcap.reader import make_reader
-    with open(path, "rb") as file: return [(c.topic, m.log_time, json.loads(m.data)) for _, c, m in make_reader(file).iter_messages()]
+    with open(path, "rb") as file:
+        found = make_reader(file).iter_messages()
+        return [(c.topic, m.log_time, json.loads(m.data)) for _, c, m in found]
 
 
-def write(folder, play, name="doom", version="0.6.6", raw=True, jitter=.15, late_pts=False, seed=0, suffix=".mkv", states=True):
-    "`late_pts`: as real recorders write, each frame carries the pts of the one before it, and only the message's time is right."
-    folder = Path(folder)
+def write(folder, play, name="doom", suffix=".mkv", **form):
+    """`late_pts`: as real recorders write, each frame carries the pts of the one before it, and
+    only the message's time is right."""
+    usual = dict(version="0.6.6", raw=True, jitter=.15, late_pts=False, seed=0, states=True)
+    assert set(form) <= set(usual), form
+    folder, form = Path(folder), usual | form
     folder.mkdir(parents=True, exist_ok=True)
-    said, times = messages(play, version, raw, jitter, late_pts, seed, name + suffix, states)
-    save(folder/f"{name}.mcap", said, f"mcap-owa-support {version}; mcap 1.3.0")
+    found, times = messages(play, form, name + suffix)
+    library = f"mcap-owa-support {form['version']}; mcap 1.3.0"
+    save(folder/f"{name}.mcap", found, library)
     write_timed_video(folder/(name + suffix), play["frames"], times)
     return folder/f"{name}.mcap"
 
 
-def _file(folder, suffix=".mcap"): return next(Path(folder).rglob(f"*{suffix}"))
+# ---- damages
+
+def mcap(folder):
+    return next(Path(folder).rglob("*.mcap"))
 
 
-def _messages(change):
-    "Spoil the messages: `change(list of (topic, time, message))` gives the new list."
+def mkv(folder):
+    return next(Path(folder).rglob("*.mkv"))
+
+
+def edit(change):
+    "`change(list of (topic, time, message))` gives the new list."
     def spoil(folder):
-        path = _file(folder)
-        save(path, change(load(path)))
+        save(mcap(folder), change(load(mcap(folder))))
     return spoil
 
 
-def _each(topic, change, every=1):
-    "Spoil every so-many-th message of a topic."
-    def spoil(said):
+def each(topic, change, every=1):
+    "Change every so-many-th message of a topic."
+    def spoil(found):
         new, count = [], 0
-        for t, time, m in said:
+        for t, time, message in found:
             if t == topic:
-                m = change(dict(m)) if count % every == 0 else m
+                message = change(dict(message)) if count % every == 0 else message
                 count += 1
-            new.append((t, time, m))
+            new.append((t, time, message))
         return new
-    return _messages(spoil)
+    return edit(spoil)
 
 
-def _uri(uri): return _each("screen", lambda m: m | dict(media_ref=m["media_ref"] | dict(uri=uri)))
+def reference(**changes):
+    "Change the reference of a screen message."
+    return lambda message: message | dict(media_ref=message["media_ref"] | changes)
 
 
-def _without(topic, start=0, stop=None):
-    def spoil(said):
-        out = [i for i, (t, *_) in enumerate(said) if t == topic][start:stop]
-        return [m for i, m in enumerate(said) if i not in set(out)]
-    return _messages(spoil)
+def uri(name):
+    return each("screen", reference(uri=name))
 
 
-def _backwards(said):
-    screens = [i for i, (t, *_) in enumerate(said) if t == "screen"]
+def without(topic, start=0, stop=None):
+    def spoil(found):
+        out = set([i for i, (t, *_) in enumerate(found) if t == topic][start:stop])
+        return [message for i, message in enumerate(found) if i not in out]
+    return edit(spoil)
+
+
+def backwards(found):
+    screens = [i for i, (t, *_) in enumerate(found) if t == "screen"]
     a, b = screens[10], screens[20]
-    said[a], said[b] = (*said[a][:2], said[b][2]), (*said[b][:2], said[a][2])
-    return said
+    found[a], found[b] = (*found[a][:2], found[b][2]), (*found[b][:2], found[a][2])
+    return found
 
 
-def _twice(said): return [m for t, time, d in said for m in [(t, time, d)]*(2 if t == "screen" and d["media_ref"]["pts_ns"] == 0 else 1)]
+def first_twice(found):
+    first = next(message for message in found if message[0] == "screen")
+    return [first, *found]
 
 
-def _lost(said):
-    "A release is lost; a look at the keyboard says so."
-    last = max(time for _, time, _ in said)
-    said += [("keyboard", last - 600_000_000, dict(event_type="press", vk=0x52)), ("keyboard/state", last - 300_000_000, dict(buttons=[]))]
-    return sorted(said, key=lambda m: m[1])
+def no_video(message):
+    return message | dict(media_ref=dict(uri="data:image/png;base64,AAAA"))
 
 
-def _short(folder):
+def no_json(found):
+    return [(t, time, b'{"x": ' if t == "mouse" else m) for t, time, m in found]
+
+
+def lost_release(found):
+    "A release is lost; a look at the keyboard shows it."
+    last = max(time for _, time, _ in found)
+    found.append(("keyboard", last - 600_000_000, dict(event_type="press", vk=0x52)))
+    found.append(("keyboard/state", last - 300_000_000, dict(buttons=[])))
+    return sorted(found, key=lambda message: message[1])
+
+
+def short_video(folder):
     "A video that ends long before the screen messages do."
     import av
-    path = _file(folder, ".mkv")
-    with av.open(str(path)) as container: frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    with av.open(str(path)) as container: times = [float(p.pts*p.time_base) for p in container.demux(video=0) if p.size]
-    write_timed_video(path, np.stack(frames[:20]), sorted(times)[:20])
+    path = mkv(folder)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        times = sorted(float(packet.pts*packet.time_base) for packet in packets)
+    write_timed_video(path, np.stack(frames[:20]), times[:20])
 
 
-def _flip(folder):
-    "One digit of a message changes on the disk; the checksums tell."
+def flip_digit(folder):
+    "One digit of a message changes on the disk; the checksums show it."
     from mcap.writer import CompressionType
-    path = _file(folder)
+    path = mcap(folder)
     save(path, load(path), compression=CompressionType.NONE)
     data = bytearray(path.read_bytes())
     at = data.index(b'"pts_ns": ') + len(b'"pts_ns": ')
@@ -205,31 +313,57 @@ def _flip(folder):
     path.write_bytes(data)
 
 
+def no_last_x(message):
+    return {key: value for key, value in message.items() if key != "last_x"}
+
+
+FAR = ("keyboard", 2**64 - 1, dict(event_type="press", vk=87))
 SPOILT = [
-    Spoilt("mcap cut off", lambda folder: cut_off(_file(folder)), error=r"doom\.mcap is cut off or no MCAP file"),
-    Spoilt("not an mcap", lambda folder: _file(folder).write_bytes(b"timestamp,event\n"*99), error=r"doom\.mcap is cut off or no MCAP file"),
-    Spoilt("video named outside of the folder", _uri("../../secret.mkv"), error="leads out of this folder|not a path inside"),
-    Spoilt("video named by an absolute path", _uri("C:\\Users\\me\\doom.mkv"), error="not a path inside this folder"),
-    Spoilt("video is gone", lambda folder: _file(folder, ".mkv").unlink(), error=r"doom\.mkv is missing"),
-    Spoilt("messages name a video that was renamed", _uri("before.mkv"), repair=r"before\.mkv.*doom\.mkv"),
-    Spoilt("video of zero length", lambda folder: _file(folder, ".mkv").write_bytes(b""), error=r"doom\.mkv is empty"),
-    Spoilt("video cut off", lambda folder: cut_off(_file(folder, ".mkv"), .5), error=r"doom\.mkv"),
-    Spoilt("video shorter than the messages", _short, error=r"60 screen messages.*20 frames"),
-    Spoilt("no screen messages", _without("screen"), error=r"doom\.mcap holds no message of topic screen"),
-    Spoilt("a hole in the screen messages", _without("screen", 20, 30), repair="1 gap in the screen messages"),
-    Spoilt("screen messages out of order", _messages(_backwards), error=r"doom\.mcap.*pts.*goes back"),
-    Spoilt("a screen message twice", _messages(_twice), repair="1 screen message"),
-    Spoilt("a screen message without pts", _each("screen", lambda m: m | dict(media_ref=dict(uri="data:image/png;base64,AAAA"))), error=r"doom\.mcap.*no video"),
-    Spoilt("a negative time in the video", _each("screen", lambda m: m | dict(media_ref=m["media_ref"] | dict(pts_ns=-5)), 30), error="pts.*-5"),
-    Spoilt("a key code that is no number", _each("keyboard", lambda m: m | dict(vk="W")), error=r"doom\.mcap.*keyboard.*vk.*'W'"),
-    Spoilt("a key code that no key has", _each("keyboard", lambda m: m | dict(vk=-3)), error=r"doom\.mcap.*keyboard.*vk.*-3"),
-    Spoilt("a message that is no JSON", _messages(lambda said: [(t, time, b"{\"x\": " if t == "mouse" else m) for t, time, m in said]), error=r"doom\.mcap.*mouse.*JSON"),
-    Spoilt("a field is missing", _each("mouse/raw", lambda m: {k: v for k, v in m.items() if k != "last_x"}), error=r"doom\.mcap.*mouse/raw.*last_x"),
-    Spoilt("a digit that changed", _flip, error=r"doom\.mcap.*CRC"),
-    Spoilt("flags that are text", _each("mouse/raw", lambda m: m | dict(us_flags="1")), error=r"doom\.mcap.*us_flags is '1'"),
-    Spoilt("a time beyond 64 bits", _messages(lambda said: said + [("keyboard", 2**64 - 1, dict(event_type="press", vk=87))]), error=r"doom\.mcap.*keyboard at 18446744073709551615"),
-    Spoilt("no input at all", _messages(lambda said: [m for m in said if m[0] == "screen"]), repair="not one key, click or motion"),
-    Spoilt("a lost release", _messages(_lost), repair=r"events of keys were lost.*r 1"),
-    Spoilt("no raw mouse", _without("mouse/raw"), repair="cursor"),
-    Spoilt("a motion beyond the range", _each("mouse/raw", lambda m: m | dict(last_x=4000), 40), error=r"mouse_x is up to.*mouse_range"),
+    Spoilt("mcap cut off", lambda folder: cut_off(mcap(folder)),
+           error=r"doom\.mcap is cut off or no MCAP file"),
+    Spoilt("not an mcap", lambda folder: mcap(folder).write_bytes(b"timestamp,event\n"*99),
+           error=r"doom\.mcap is cut off or no MCAP file"),
+    Spoilt("video named outside of the folder", uri("../../secret.mkv"),
+           error="leads out of this folder|not a path inside"),
+    Spoilt("video named by an absolute path", uri("C:\\Users\\me\\doom.mkv"),
+           error="not a path inside this folder"),
+    Spoilt("video is gone", lambda folder: mkv(folder).unlink(), error=r"doom\.mkv is missing"),
+    Spoilt("messages name a video that was renamed", uri("before.mkv"),
+           repair=r"before\.mkv.*doom\.mkv"),
+    Spoilt("video of zero length", lambda folder: mkv(folder).write_bytes(b""),
+           error=r"doom\.mkv is empty"),
+    Spoilt("video cut off", lambda folder: cut_off(mkv(folder), .5), error=r"doom\.mkv"),
+    Spoilt("video shorter than the messages", short_video, error=r"60 screen messages.*20 frames"),
+]
+SPOILT += [  # screen messages
+    Spoilt("no screen messages", without("screen"),
+           error=r"doom\.mcap holds no message of topic screen"),
+    Spoilt("a hole in the screen messages", without("screen", 20, 30),
+           repair="1 gap of more than 3 frames without a picture"),
+    Spoilt("screen messages out of order", edit(backwards), error=r"doom\.mcap.*pts.*goes back"),
+    Spoilt("a screen message twice", edit(first_twice), repair="1 screen message names"),
+    Spoilt("a screen message without pts", each("screen", no_video),
+           error=r"doom\.mcap.*no video"),
+    Spoilt("a negative time in the video", each("screen", reference(pts_ns=-5), 30),
+           error="pts.*-5"),
+]
+SPOILT += [  # inputs
+    Spoilt("a key code that is no number", each("keyboard", lambda m: m | dict(vk="W")),
+           error=r"doom\.mcap.*keyboard.*vk.*'W'"),
+    Spoilt("a key code that no key has", each("keyboard", lambda m: m | dict(vk=-3)),
+           error=r"doom\.mcap.*keyboard.*vk.*-3"),
+    Spoilt("a message that is no JSON", edit(no_json), error=r"doom\.mcap.*mouse.*JSON"),
+    Spoilt("a field is missing", each("mouse/raw", no_last_x),
+           error=r"doom\.mcap.*mouse/raw.*last_x"),
+    Spoilt("a digit that changed", flip_digit, error=r"doom\.mcap.*CRC"),
+    Spoilt("flags that are text", each("mouse/raw", lambda m: m | dict(us_flags="1")),
+           error=r"doom\.mcap.*us_flags is '1'"),
+    Spoilt("a time beyond 64 bits", edit(lambda found: [*found, FAR]),
+           error=r"doom\.mcap.*keyboard at 18446744073709551615"),
+    Spoilt("no input at all", edit(lambda found: [m for m in found if m[0] == "screen"]),
+           repair="not one key, click or motion"),
+    Spoilt("a lost release", edit(lost_release), repair=r"events of keys were lost.*r 1"),
+    Spoilt("no raw mouse", without("mouse/raw"), repair="cursor"),
+    Spoilt("a motion beyond the range", each("mouse/raw", lambda m: m | dict(last_x=4000), 40),
+           error=r"mouse_x is up to.*mouse_range"),
 ]

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['VIRTUAL_KEYS', 'MOUSE_KEYS', 'USUAL_KEYS', 'EVER', 'NEVER', 'SLACK', 'parse_keys', 'event_space', 'Events',
-           'regular_rows', 'given_rate', 'usual_rate', 'frame_times', 'pick_frames']
+           'regular_rows', 'given_rate', 'usual_rate', 'frame_times', 'pick_frames', 'Film', 'film_rows',
+           'film_recording']
 
 # %% ../../nbs/12_events.ipynb #35b8af4e
 import re
@@ -232,3 +233,45 @@ def pick_frames(
                 if k == len(wanted): return
     except (av.FFmpegError, IndexError) as e: raise ValueError(f"{path}: decoding stops before {times[wanted[k]]:.3f} s ({e}): the file is cut off or damaged; copy it again, or leave it out") from None
     if k < len(wanted): raise ValueError(f"{path}: the frame at {times[wanted[k]]:.3f} s cannot be decoded: the file is cut off or damaged; copy it again, or leave it out")
+
+# %% ../../nbs/12_events.ipynb #3e89c99f
+from dataclasses import dataclass
+from ..findings import plural
+from .convert import Break, Notes, Recording, Row
+
+@dataclass(frozen=True)
+class Film:
+    "The frames of a video that have a time stamp."
+    path: Path
+    times: np.ndarray   # [N] seconds in the video, of all its frames
+    stamps: np.ndarray  # [n] when each frame was taken, ns, ascending
+    shown: np.ndarray   # [n] which frame of the video that is
+
+def film_rows(film, frames, actions, breaks):
+    "A row for each of `frames` [m], which are places in `film.shown`."
+    pictures = pick_frames(film.path, film.times, film.shown[frames])
+    for row, frame in enumerate(pictures):
+        if row in breaks:
+            yield Break(breaks[row])
+        yield Row(frame, actions[row])
+
+# %% ../../nbs/12_events.ipynb #87616a24
+def film_recording(
+    events: Events,
+    film: Film,
+    rate: Fraction,  # rows a second
+    gap: float,      # periods without a frame after which a new episode begins
+    notes: Notes,
+    where: str       # what errors call the inputs
+) -> Recording:
+    "Rows at a constant rate: the frames of a video, and the events between them."
+    frames, starts, stops, breaks = regular_rows(film.stamps, rate, gap)
+    actions = events.pool(starts, stops, events.spans(notes), where)
+    if breaks:
+        gaps = f"{plural(len(breaks), 'gap')} of more than {gap:g} frames"
+        notes.repair(f"{gaps} without a picture: a new episode begins after each "
+                     "(a larger gap= joins them)")
+    notes.fact(rows=len(frames), pictures=len(film.stamps),
+               shown_again=int((np.diff(frames) == 0).sum()),
+               left_out=len(film.stamps) - len(set(frames.tolist())))
+    return Recording(rate, film_rows(film, frames, actions, breaks), len(frames))

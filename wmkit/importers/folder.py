@@ -40,7 +40,7 @@ REQUIRED = ("videos", "actions", "convention", "channels")
 UNITS = dict(s=1., ms=1e-3, us=1e-6, ns=1e-9)
 ROWS = "`one per frame`, or {frame: COLUMN, first: 0}, or {time: COLUMN, unit: s, start: 0}"
 
-# %% ../../nbs/14_import_folder.ipynb #4d528d21
+# %% ../../nbs/14_import_folder.ipynb #6c8839db
 @dataclass(frozen=True)
 class ByOrder:
     "Row i belongs to the i-th frame."
@@ -52,7 +52,7 @@ class ByNumber:
     column: str
     first: int = 0  # number of a video's first frame
 
-# %% ../../nbs/14_import_folder.ipynb #fe834588
+# %% ../../nbs/14_import_folder.ipynb #f8fb0746
 @dataclass(frozen=True)
 class ByTime:
     "A column holds the time of each row."
@@ -62,7 +62,7 @@ class ByTime:
     convention: str = "at"       # or led_to
     fps: Fraction | None = None  # of the mapping; None: the video's own time stamps
 
-# %% ../../nbs/14_import_folder.ipynb #a611b151
+# %% ../../nbs/14_import_folder.ipynb #417d80df
 def fps_of(mapping) -> Fraction | None:
     "Frames a second as the mapping says, if it does."
     given = mapping.get("fps")
@@ -76,7 +76,7 @@ def by_number(words, where) -> ByNumber:
         raise ValueError(f"{where}: first is {first!r}; expected 0 or 1, the first frame's number")
     return ByNumber(str(words["frame"]), int(first))
 
-# %% ../../nbs/14_import_folder.ipynb #95b7e7d1
+# %% ../../nbs/14_import_folder.ipynb #d19f8b17
 def by_time(words, mapping, where) -> ByTime:
     "The record of `rows: {time: COLUMN, unit: s, start: 0}`."
     known_words(words, dict(time=0, unit=0, start=0), where)
@@ -89,7 +89,7 @@ def by_time(words, mapping, where) -> ByTime:
         raise ValueError(f"{where}: start is {start!r}; expected {expected}")
     return ByTime(str(words["time"]), unit, start, mapping["convention"], fps_of(mapping))
 
-# %% ../../nbs/14_import_folder.ipynb #4ed70957
+# %% ../../nbs/14_import_folder.ipynb #e618e5fa
 def placing_of(mapping, where):
     "What the mapping's `rows` says, as ByOrder, ByNumber or ByTime."
     rows = mapping["rows"]
@@ -104,7 +104,7 @@ def placing_of(mapping, where):
         return by_number(rows, f"{where}: rows")
     return by_time(rows, mapping, f"{where}: rows")
 
-# %% ../../nbs/14_import_folder.ipynb #e67dfdae
+# %% ../../nbs/14_import_folder.ipynb #2a315260
 def check_fps(fps, where):
     "ValueError unless `fps` is a rate such as 30, 29.97 or 30000/1001."
     plain = isinstance(fps, (int, float, str)) and not isinstance(fps, bool)
@@ -119,7 +119,7 @@ def check_texts(texts, given, where, expected):
     if not good:
         raise ValueError(f"{where} is {given!r}; expected {expected}")
 
-# %% ../../nbs/14_import_folder.ipynb #154febed
+# %% ../../nbs/14_import_folder.ipynb #e0983829
 def check_mapping(file: Path | str) -> dict:
     "The mapping of a folder; ValueError names what is missing or wrong."
     found, where = read_mapping(file, MAPPING), str(file)
@@ -163,13 +163,13 @@ def check_pattern(pattern, where) -> str:
         raise ValueError(f"{where}: {pattern!r}: {hint}")
     return pattern
 
-# %% ../../nbs/14_import_folder.ipynb #31f99189
+# %% ../../nbs/14_import_folder.ipynb #42eca1aa
 def star_regex(pattern):
     "A regular expression with one group for each star of the pattern."
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
     return re.compile("".join(STARS.get(part, re.escape(part)) for part in parts))
 
-# %% ../../nbs/14_import_folder.ipynb #f2fed193
+# %% ../../nbs/14_import_folder.ipynb #848585d3
 def recording_name(match, path) -> str:
     "What the stars stand for, without the suffix of the file."
     groups = [group.strip("/") for group in match.groups()]
@@ -178,7 +178,7 @@ def recording_name(match, path) -> str:
         groups[-1] = groups[-1].removesuffix(path.suffix)
     return "/".join(group for group in groups if group)
 
-# %% ../../nbs/14_import_folder.ipynb #4844c5b9
+# %% ../../nbs/14_import_folder.ipynb #be2a06c6
 def matches(
     folder,
     patterns,  # one pattern or a list of them; * ** ? below the folder
@@ -202,7 +202,7 @@ def matches(
             found[name] = path
     return found
 
-# %% ../../nbs/14_import_folder.ipynb #7ad653ce
+# %% ../../nbs/14_import_folder.ipynb #051019d1
 def is_video(path) -> bool:
     "Is it a video file, or a folder of images?"
     if path.is_dir():
@@ -213,7 +213,7 @@ def is_table(path) -> bool:
     "Is it an action file by its suffix?"
     return path.suffix.lower() in TABLES and path.is_file()
 
-# %% ../../nbs/14_import_folder.ipynb #77b1444c
+# %% ../../nbs/14_import_folder.ipynb #556a09cb
 def find_recordings(folder: Path | str, mapping: dict, where: str) -> dict:
     "{name: dict(video, actions)} of all recordings, None for a file that is missing."
     videos = matches(folder, mapping["videos"], is_video, f"{where}: videos")
@@ -230,7 +230,7 @@ def find_recordings(folder: Path | str, mapping: dict, where: str) -> dict:
 DELIMITERS = ",;\t|"
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|true|false", re.I)
 
-# %% ../../nbs/14_import_folder.ipynb #01582046
+# %% ../../nbs/14_import_folder.ipynb #5c6a76d3
 def first_line(path) -> str:
     "The first line of a CSV file; ValueError if it is empty or no UTF-8 text."
     with open(path, "rb") as file:
@@ -247,7 +247,7 @@ def first_line(path) -> str:
         raise ValueError(f"{path} begins with an empty line; expected the names of the columns")
     return line
 
-# %% ../../nbs/14_import_folder.ipynb #09b72b0c
+# %% ../../nbs/14_import_folder.ipynb #0b54d51b
 class Header(NamedTuple):
     "How a CSV file is split into columns."
     delimiter: str
@@ -264,7 +264,7 @@ def named_header(path, line, split, names) -> Header:
         raise ValueError(f"{path} has a header line; take `columns` out of the mapping")
     return Header(fits[0], names, 0)
 
-# %% ../../nbs/14_import_folder.ipynb #781d268b
+# %% ../../nbs/14_import_folder.ipynb #89cdfa61
 def csv_header(path, names) -> Header:
     "The delimiter and the columns of a CSV file; `names` of the mapping, or None."
     line = first_line(path)
@@ -281,7 +281,7 @@ def csv_header(path, names) -> Header:
         raise ValueError(f"{path}: column {twice!r} appears twice in the header; rename one")
     return Header(delimiter, cells, 1)
 
-# %% ../../nbs/14_import_folder.ipynb #45fd33c6
+# %% ../../nbs/14_import_folder.ipynb #ebe0d259
 def column_values(column, where):
     "A pyarrow column as an array of numbers (NaN where empty; times in seconds), or a list."
     import pyarrow as pa
@@ -297,12 +297,12 @@ def column_values(column, where):
         return column.to_numpy()
     return column.to_pylist()
 
-# %% ../../nbs/14_import_folder.ipynb #550ed95d
+# %% ../../nbs/14_import_folder.ipynb #26f4b443
 def arrow_columns(table, path) -> dict:
     "The columns of a pyarrow table by name."
     return {n: column_values(table[n], f"{path}, column {n!r}") for n in table.column_names}
 
-# %% ../../nbs/14_import_folder.ipynb #e8db6a65
+# %% ../../nbs/14_import_folder.ipynb #67056f04
 def read_csv(path, names) -> dict:
     "The columns of a CSV or TSV file."
     from pyarrow import ArrowInvalid, csv as arrow
@@ -339,7 +339,7 @@ def unique_names(pairs, what="name") -> dict:
         raise ValueError(f"a {what} appears twice: {', '.join(twice)}; rename one")
     return dict(pairs)
 
-# %% ../../nbs/14_import_folder.ipynb #d41d88f7
+# %% ../../nbs/14_import_folder.ipynb #6ddf2da0
 def parse_json(text, where):
     "The value of a JSON text; ValueError says where it is damaged."
     try:
@@ -349,7 +349,7 @@ def parse_json(text, where):
     except (ValueError, RecursionError) as e:
         raise ValueError(f"{where}: {e}") from None
 
-# %% ../../nbs/14_import_folder.ipynb #86b6afd0
+# %% ../../nbs/14_import_folder.ipynb #8e1bec9a
 def lists_of(found, path):
     "`found` if it is an object of equally long lists, else None."
     if not (isinstance(found, dict) and found):
@@ -361,7 +361,7 @@ def lists_of(found, path):
         raise ValueError(f"{path}: its lists differ in length: {counts}")
     return found
 
-# %% ../../nbs/14_import_folder.ipynb #9f81298d
+# %% ../../nbs/14_import_folder.ipynb #63c5405d
 def columns_of_rows(rows, path) -> dict:
     "{column: list} of rows that are objects; None where a row lacks the column."
     wrong = next((i for i, row in enumerate(rows) if not isinstance(row, dict)), None)
@@ -372,7 +372,7 @@ def columns_of_rows(rows, path) -> dict:
     names = dict.fromkeys(name for row in flat for name in row)
     return {name: [row.get(name) for row in flat] for name in names}
 
-# %% ../../nbs/14_import_folder.ipynb #335865f3
+# %% ../../nbs/14_import_folder.ipynb #ee88fca7
 def utf8_text(path) -> str:
     "The text of a file, without a byte order mark."
     try:
@@ -386,7 +386,7 @@ def read_jsonl(path) -> dict:
     rows = [parse_json(t, f"{path}, line {i}") for i, t in enumerate(lines, 1) if t.strip()]
     return columns_of_rows(rows, path)
 
-# %% ../../nbs/14_import_folder.ipynb #deb7bcb3
+# %% ../../nbs/14_import_folder.ipynb #030cf5be
 def read_json(path) -> dict:
     "The columns of a JSON file: a list of rows, or an object of lists."
     found = parse_json(utf8_text(path), f"{path} (one object a line is .jsonl)")
@@ -398,7 +398,7 @@ def read_json(path) -> dict:
         raise ValueError(f"{path}: {expected}; found {type(found).__name__}")
     return columns_of_rows(found, path)
 
-# %% ../../nbs/14_import_folder.ipynb #5249b72e
+# %% ../../nbs/14_import_folder.ipynb #02c7e82a
 def read_parquet(path) -> dict:
     "The columns of a parquet file."
     from pyarrow import ArrowException
@@ -414,7 +414,7 @@ def read_parquet(path) -> dict:
 # %% ../../nbs/14_import_folder.ipynb #73a6ff85
 READERS = {".json": read_json, ".jsonl": read_jsonl, ".parquet": read_parquet}
 
-# %% ../../nbs/14_import_folder.ipynb #b6fcd68a
+# %% ../../nbs/14_import_folder.ipynb #f6a44ab5
 def read_columns(
     path: Path | str,
     names: list | None = None  # of a CSV file without a header
@@ -457,7 +457,7 @@ class VideoFrames:
             counts = f"holds {len(self.index)} frames, of which {decoded} can be decoded"
             raise ValueError(f"{self.path} {counts}; encode it again")
 
-# %% ../../nbs/14_import_folder.ipynb #2e99bf16
+# %% ../../nbs/14_import_folder.ipynb #f8bba7f2
 def image_files(folder) -> dict:
     "{number: file} of the images in a folder, by number."
     found = {}
@@ -476,7 +476,7 @@ def image_files(folder) -> dict:
         raise ValueError(f"{folder} holds no images ({', '.join(IMAGES)})")
     return dict(sorted(found.items()))
 
-# %% ../../nbs/14_import_folder.ipynb #ac10f85b
+# %% ../../nbs/14_import_folder.ipynb #98ab333f
 def read_image(file):
     "uint8 [h w 3] of an image file."
     from PIL import Image
@@ -491,7 +491,7 @@ def read_image(file):
         raise ValueError(f"{file} has {depth}; save it with 8")
     return frame
 
-# %% ../../nbs/14_import_folder.ipynb #cf80a16e
+# %% ../../nbs/14_import_folder.ipynb #c6096b04
 class ImageFrames:
     "A folder of numbered images: `index` [n] are their numbers, counted from the first one."
     kind, fps = "images", None
@@ -524,7 +524,7 @@ class ImageFrames:
             shape = frame.shape
             yield frame
 
-# %% ../../nbs/14_import_folder.ipynb #d09e7c9a
+# %% ../../nbs/14_import_folder.ipynb #5f90cae7
 View = VideoFrames | ImageFrames
 
 # %% ../../nbs/14_import_folder.ipynb #98117a35
@@ -538,7 +538,7 @@ def even_rate(steps, said) -> Fraction:
             return near
     return Fraction(found).limit_denominator(100)
 
-# %% ../../nbs/14_import_folder.ipynb #20810438
+# %% ../../nbs/14_import_folder.ipynb #7a803f87
 def uneven_steps(steps, usual, fps, view) -> list:
     "What is said of frames that come early or late, if there are any."
     off = int(((steps > 1.5*usual) | (steps < .5*usual)).sum())
@@ -549,7 +549,7 @@ def uneven_steps(steps, usual, fps, view) -> list:
     count = f"{off} of {len(view.index)} frames come {when}"
     return [f"{view.path.name}: {count}; taken as even, {float(fps):.2f} a second"]
 
-# %% ../../nbs/14_import_folder.ipynb #c649fc37
+# %% ../../nbs/14_import_folder.ipynb #6fe9a2e3
 def video_pace(view) -> tuple:
     "(fps, {frame: why there is a break before it}, repairs) by a video's time stamps."
     times = view.times()
@@ -588,7 +588,7 @@ class ActionFile(NamedTuple):
         "A column as float64 [rows]."
         return numbers(self.columns[column], self.where(column))
 
-# %% ../../nbs/14_import_folder.ipynb #07acb2e4
+# %% ../../nbs/14_import_folder.ipynb #e82872fd
 class Placed(NamedTuple):
     "Which row of an action file belongs to which frame."
     rows: np.ndarray    # [m] rows of the file
@@ -596,7 +596,7 @@ class Placed(NamedTuple):
     shown: np.ndarray   # [n] the row that shows each frame's state
     repairs: list       # what was mended, in words
 
-# %% ../../nbs/14_import_folder.ipynb #43f343a3
+# %% ../../nbs/14_import_folder.ipynb #38eec5ad
 def spans(numbers, most=4) -> str:
     "Numbers as runs: 3, 7 to 9."
     numbers = np.asarray(numbers)
@@ -615,7 +615,7 @@ def same_rows(columns, first, second) -> list:
     "The columns in which two rows differ."
     return [name for name, cells in columns.items() if cells[first] != cells[second]]
 
-# %% ../../nbs/14_import_folder.ipynb #07f55a55
+# %% ../../nbs/14_import_folder.ipynb #ce54813a
 @patch
 def place(self: ByOrder, file: ActionFile, view: View) -> Placed:
     "Row i belongs to the i-th frame."
@@ -627,7 +627,7 @@ def place(self: ByOrder, file: ActionFile, view: View) -> Placed:
     rows = np.arange(file.count)
     return Placed(rows, view.index, rows[last_row(view.index, view.n)], [])
 
-# %% ../../nbs/14_import_folder.ipynb #6660a5fd
+# %% ../../nbs/14_import_folder.ipynb #8f60c781
 def check_frame_numbers(values, frames, first, file, column, view):
     "ValueError names the first row whose number is no frame's."
     where = file.where(column)
@@ -645,7 +645,7 @@ def check_frame_numbers(values, frames, first, file, column, view):
         raise ValueError(f"{where}, row {row} (rows count from 0): frame {values[row]:g}; "
                          f"{there}{hint}")
 
-# %% ../../nbs/14_import_folder.ipynb #33584073
+# %% ../../nbs/14_import_folder.ipynb #59d1a0f7
 def without_twins(rows, frames, columns, file):
     "(rows, frames, repairs) with each frame once; ValueError where two rows of a frame differ."
     again = np.flatnonzero(np.diff(frames) == 0) + 1
@@ -659,7 +659,7 @@ def without_twins(rows, frames, columns, file):
     said = [f"{file.name}: row {twice} appears twice; the second was left out"]
     return np.delete(rows, again), np.delete(frames, again), said if twice else []
 
-# %% ../../nbs/14_import_folder.ipynb #415795ef
+# %% ../../nbs/14_import_folder.ipynb #7b7d7bf5
 @patch
 def place(self: ByNumber, file: ActionFile, view: View) -> Placed:
     "A row's number is that of its frame; rows sorted, each frame once."
@@ -694,7 +694,7 @@ def time_twins(rows, values, file) -> list:
     numbers = spans(np.sort(rows[twins]))
     return [f"{file.name}: row {numbers} has the time and all values of another row; both count"]
 
-# %% ../../nbs/14_import_folder.ipynb #d36c30e0
+# %% ../../nbs/14_import_folder.ipynb #f5cfa010
 def frames_at_times(at, times, step, convention):
     "The frame of each sorted time: of `at` the last that began, of `led_to` the one before."
     if convention == "at":
@@ -708,7 +708,7 @@ def seconds(self: ByTime, file: ActionFile) -> np.ndarray:
     start = values.min() if self.start == "first row" else self.start
     return (values - start)*UNITS[self.unit]
 
-# %% ../../nbs/14_import_folder.ipynb #8197a1bf
+# %% ../../nbs/14_import_folder.ipynb #f6b56da4
 @patch
 def place(self: ByTime, file: ActionFile, view: View) -> Placed:
     "Rows from a frame's time up to the next one's belong to it (led_to: after it, up to the next)."
@@ -731,7 +731,7 @@ def place(self: ByTime, file: ActionFile, view: View) -> Placed:
     repairs += time_twins(rows[inside], file.numbers(self.column), file)
     return Placed(rows[inside], frames[inside], shown, repairs)
 
-# %% ../../nbs/14_import_folder.ipynb #4d0cdc02
+# %% ../../nbs/14_import_folder.ipynb #1b964be5
 def pool_rows(
     actions, frames,  # rows [m a] and the frame of each [m], ascending
     n: int,
@@ -750,7 +750,7 @@ def pool_rows(
             pooled[:, i] = np.where(some, total > 0, pooled[:, i])
     return pooled
 
-# %% ../../nbs/14_import_folder.ipynb #069d5344
+# %% ../../nbs/14_import_folder.ipynb #db712465
 class Read(NamedTuple):
     "The placed rows of an action file with their values."
     file: ActionFile
@@ -764,7 +764,7 @@ class Filled(NamedTuple):
     known: np.ndarray    # bool [n]
     repairs: list
 
-# %% ../../nbs/14_import_folder.ipynb #3c74b00c
+# %% ../../nbs/14_import_folder.ipynb #54922fb3
 def has_row(frames, n):
     "bool [n]: the frames that have a row."
     has = np.zeros(n, bool)
@@ -780,7 +780,7 @@ def lost_frames(frames, has):
     lost = [part for part in parts if len(part) > 2 and not has[part[0]]]
     return np.concatenate([inside[:0], *lost])
 
-# %% ../../nbs/14_import_folder.ipynb #d0746eb8
+# %% ../../nbs/14_import_folder.ipynb #150ba710
 def fill_frames(read, view) -> Filled:
     "One row a frame: frames without one are not known."
     n, frames, has = view.n, read.placed.frames, has_row(read.placed.frames, view.n)
@@ -796,13 +796,13 @@ def fill(self: ByOrder, read: Read, view: View, space: ActionSpace) -> Filled:
     "The actions of frames that have one row each."
     return fill_frames(read, view)
 
-# %% ../../nbs/14_import_folder.ipynb #b59d5d11
+# %% ../../nbs/14_import_folder.ipynb #7d577f15
 @patch
 def fill(self: ByNumber, read: Read, view: View, space: ActionSpace) -> Filled:
     "The actions of frames that have one row each, or none."
     return fill_frames(read, view)
 
-# %% ../../nbs/14_import_folder.ipynb #f9d0f9e8
+# %% ../../nbs/14_import_folder.ipynb #5314e596
 @patch
 def fill(self: ByTime, read: Read, view: View, space: ActionSpace) -> Filled:
     "The actions of frames that have several rows, one or none."
@@ -837,7 +837,7 @@ def sorted_columns(columns, rows) -> dict:
         return cells[rows] if isinstance(cells, np.ndarray) else [cells[i] for i in rows]
     return {name: pick(cells) for name, cells in columns.items()}
 
-# %% ../../nbs/14_import_folder.ipynb #5a3a0ebd
+# %% ../../nbs/14_import_folder.ipynb #b0c9f3e1
 def read_values(file, placed, rules, convention, follows, drop) -> Read:
     "The values of the placed rows; `follows` [m-1]: does the next row's frame follow?"
     ordered = bool((np.diff(placed.rows) == 1).all())
@@ -847,7 +847,7 @@ def read_values(file, placed, rules, convention, follows, drop) -> Read:
     columns, where = sorted_columns(file.columns, placed.rows), f"{file.path} (sorted)"
     return Read(file, placed, *read_rules(rules, columns, where, convention, drop, follows))
 
-# %% ../../nbs/14_import_folder.ipynb #970afb05
+# %% ../../nbs/14_import_folder.ipynb #986daa03
 def read_states(file, names, placed, n):
     "float64 [n s]: the columns `names` at the row that shows each frame."
     found = [file.numbers(name) for name in names]
@@ -859,7 +859,7 @@ def clip_pooled(actions, rules):
         if rule.clip:
             actions[:, i] = np.clip(actions[:, i], rule.channel.low, rule.channel.high)
 
-# %% ../../nbs/14_import_folder.ipynb #be26c585
+# %% ../../nbs/14_import_folder.ipynb #245191bb
 @dataclass(frozen=True)
 class FrameActions:
     "What was done at each frame of a recording, 0 to the last."
@@ -875,7 +875,7 @@ def follows_row(placed, view):
     ends = np.isin(placed.frames[1:], list(view.breaks))
     return (np.diff(placed.frames) == 1) & ~ends
 
-# %% ../../nbs/14_import_folder.ipynb #c4477fec
+# %% ../../nbs/14_import_folder.ipynb #f11a4a48
 def frame_actions(
     file: ActionFile,
     rules: list,
@@ -897,14 +897,12 @@ def frame_actions(
     if timed:
         convention = "at"  # a time places a row at the frame where it was taken
         clip_pooled(filled.actions, rules)
-    elif convention == "led_to":
-        filled.known[0] = False  # it led to no frame
     actions = space.check(np.where(filled.known[:, None], filled.actions, 0), file.path)
     repairs = placed.repairs + filled.repairs
     return FrameActions(actions, filled.known, states, convention, repairs)
 
 # %% ../../nbs/14_import_folder.ipynb #28c63c77
-def ordered_rows(view, actions, known, states):
+def ordered_rows(view, found: FrameActions):
     "Rows in time order, with a break at every hole."
     last = -1
     for i, frame in zip(view.index, view, strict=True):
@@ -913,10 +911,10 @@ def ordered_rows(view, actions, known, states):
         if i != last + 1:
             missing = np.arange(last + 1, i) + view.first
             yield Break(f"{view.kind} {spans(missing)} are missing")
-        yield Row(frame, actions[i] if known[i] else None, states[i])
+        yield Row(frame, found.actions[i] if found.known[i] else None, found.states[i])
         last = i
 
-# %% ../../nbs/14_import_folder.ipynb #d605ea68
+# %% ../../nbs/14_import_folder.ipynb #02e1d3af
 def check_files(name, video, actions, mapping):
     "FileNotFoundError where a video has no action file, or the other way round."
     if video is None:
@@ -927,7 +925,7 @@ def check_files(name, video, actions, mapping):
         mend = "add it, take the video away, or import videos without actions by `video`"
         raise FileNotFoundError(f"{video} has {lacks}; {mend}")
 
-# %% ../../nbs/14_import_folder.ipynb #3314bac6
+# %% ../../nbs/14_import_folder.ipynb #96208af9
 def check_columns(file, used):
     "ValueError if the file is empty, or lacks a column that the mapping names."
     if not file.count:
@@ -938,7 +936,7 @@ def check_columns(file, used):
         hint = "are these a header? If the file has none, name them in the mapping: columns: [...]"
         raise ValueError(f"{file.path} has no column {lacks[0]!r}; {has} ({hint})")
 
-# %% ../../nbs/14_import_folder.ipynb #5f4a20ee
+# %% ../../nbs/14_import_folder.ipynb #4a13a999
 def open_view(video, fps, notes):
     "(frames, fps) of a video or a folder of images; `fps` of the mapping, or None."
     view = (ImageFrames if video.is_dir() else VideoFrames)(video)
@@ -951,7 +949,7 @@ def open_view(video, fps, notes):
         notes.repair(text)
     return view, pace
 
-# %% ../../nbs/14_import_folder.ipynb #1bf69f5a
+# %% ../../nbs/14_import_folder.ipynb #451d9516
 def note_rate(notes, pace, fps, view):
     "The rate of the source, and that of the mapping where it is another."
     if fps and view.fps and fps != view.fps:
@@ -959,7 +957,7 @@ def note_rate(notes, pace, fps, view):
     else:
         notes.fact(source_fps=str(pace))
 
-# %% ../../nbs/14_import_folder.ipynb #fb838f9c
+# %% ../../nbs/14_import_folder.ipynb #c43b548e
 def note_found(notes, file, found, used):
     "What was repaired, and the columns that are not used."
     for text in found.repairs:
@@ -968,7 +966,7 @@ def note_found(notes, file, found, used):
         if name not in used:
             notes.drop(f"column {name}", file.count)
 
-# %% ../../nbs/14_import_folder.ipynb #88477ded
+# %% ../../nbs/14_import_folder.ipynb #70239a7e
 def read_folder(
     notes: Notes,
     video: Path | None,    # a file or a folder of images; None: not there
@@ -987,7 +985,7 @@ def read_folder(
     found = frame_actions(file, rules, mapping, view, drop)
     note_found(notes, file, found, used)
     note_rate(notes, pace, fps_of(mapping), view)
-    rows = ordered_rows(view, found.actions, found.known, found.states)
+    rows = ordered_rows(view, found)
     return Recording(pace, rows, len(view.index), found.convention)
 
 # %% ../../nbs/14_import_folder.ipynb #fedd090b
@@ -996,7 +994,7 @@ USUAL = dict(
     RIGHT="right", SPACE="jump", SHIFT="sprint", CTRL="sneak", E="use", R="reload", LMB="attack",
     RMB="use", DX="mouse_x", DY="mouse_y", MOUSE_DX="mouse_x", MOUSE_DY="mouse_y")
 
-# %% ../../nbs/14_import_folder.ipynb #f9788743
+# %% ../../nbs/14_import_folder.ipynb #3d322d03
 class Column(NamedTuple):
     "A column, as guessers see it."
     name: str
@@ -1013,7 +1011,7 @@ class Column(NamedTuple):
         "The words that say where the channel comes from, if its name does not."
         return {"from": self.name} if self.usual != self.name else {}
 
-# %% ../../nbs/14_import_folder.ipynb #351841b4
+# %% ../../nbs/14_import_folder.ipynb #2059f87c
 def column_of(name, cells) -> Column:
     "A column with its finite numbers."
     plain = isinstance(cells, np.ndarray) or all(isinstance(c, (int, float)) for c in cells)
@@ -1022,7 +1020,7 @@ def column_of(name, cells) -> Column:
     values = np.asarray(cells, np.float64)
     return Column(name, cells, values[np.isfinite(values)])
 
-# %% ../../nbs/14_import_folder.ipynb #5f9e368e
+# %% ../../nbs/14_import_folder.ipynb #f9e6091f
 def key_name(key) -> str:
     "The name of a key's channel."
     return USUAL.get(key.upper(), re.sub(r"\W+", "_", key))
@@ -1040,7 +1038,7 @@ def guess_keys(column):
     words = {"kind": "button", "from": column.name}
     return {key_name(k): words | {"key": k} | letters for k in list(found)[:24]}
 
-# %% ../../nbs/14_import_folder.ipynb #63ea2534
+# %% ../../nbs/14_import_folder.ipynb #3c3bf8ac
 def guess_nothing(column):
     "A column without a finite number looks like no action."
     return None if len(column.values) else {}
@@ -1050,7 +1048,7 @@ def guess_button(column):
     if set(np.unique(column.values)) <= {0, 1}:
         return {column.usual: {"kind": "button"} | column.source}
 
-# %% ../../nbs/14_import_folder.ipynb #5edaf06b
+# %% ../../nbs/14_import_folder.ipynb #445824af
 def looks_down(name) -> bool:
     "Is it a vertical turn by its name?"
     return re.search("y$|pitch", name, re.I) is not None
@@ -1066,7 +1064,7 @@ def guess_angle(column):
     words |= {"sign": "down" if down else "right", "from": column.name, "difference": True}
     return {"pitch" if down else "yaw": words}
 
-# %% ../../nbs/14_import_folder.ipynb #d5152ea4
+# %% ../../nbs/14_import_folder.ipynb #d48e7d90
 def guess_motion(column):
     "Counts of a mouse: twice the largest one, rounded, is the range."
     pattern = r"(^|[._])d[xy]$|delta|mouse|yaw|pitch|turn|camera"
@@ -1084,17 +1082,17 @@ def guess_level(column):
         words = dict(kind="level", low=-1 if low < 0 else 0, high=1)
         return {column.usual: words | column.source}
 
-# %% ../../nbs/14_import_folder.ipynb #e1d4cc63
+# %% ../../nbs/14_import_folder.ipynb #54023528
 GUESSERS = (guess_keys, guess_nothing, guess_button, guess_angle, guess_motion, guess_level)
 
-# %% ../../nbs/14_import_folder.ipynb #4ef9c8b6
+# %% ../../nbs/14_import_folder.ipynb #a928f8bf
 def guess_channel(name: str, cells) -> dict:
     "{channel: words} that a column looks like; {} for one that looks like no action."
     column = column_of(name, cells)
     guesses = (guess(column) for guess in GUESSERS)
     return next((found for found in guesses if found is not None), {})
 
-# %% ../../nbs/14_import_folder.ipynb #fad0159d
+# %% ../../nbs/14_import_folder.ipynb #91f05dbe
 TIMES = dict(
     time="s", timestamp="s", seconds="s", t="s", time_s="s", time_ms="ms", timestamp_ms="ms",
     ms="ms", time_us="us", timestamp_us="us", time_ns="ns", timestamp_ns="ns")
@@ -1111,7 +1109,7 @@ def guess_pattern(folder, paths) -> str:
         return f"*/{names[0].name}"
     return f"**/*{suffix}"
 
-# %% ../../nbs/14_import_folder.ipynb #780b5377
+# %% ../../nbs/14_import_folder.ipynb #c2408198
 def first_named(columns, names):
     "The first column whose name is one of these, or None."
     return next((column for column in columns if column.lower() in names), None)
@@ -1126,7 +1124,7 @@ def guess_rows(columns, images):
     time = first_named(columns, TIMES)
     return dict(time=time, unit=TIMES[time.lower()], start=0) if time else "one per frame"
 
-# %% ../../nbs/14_import_folder.ipynb #3179f9e6
+# %% ../../nbs/14_import_folder.ipynb #6eae84cc
 def guess_channels(columns):
     "({channel: words}, the columns that look like no action)."
     channels, left = {}, []
@@ -1139,7 +1137,7 @@ def guess_channels(columns):
             left.append(name)
     return channels, left
 
-# %% ../../nbs/14_import_folder.ipynb #59555f3d
+# %% ../../nbs/14_import_folder.ipynb #547e73dd
 COMMENTS = dict(
     convention="at: a row's action was taken AT its frame; led_to: it led to its frame. "
                "Look, do not guess",
@@ -1157,7 +1155,7 @@ def yaml_line(name, value, comment="") -> str:
     line = flow.strip()[1:-1]
     return f"{line}   # {comment}" if comment else line
 
-# %% ../../nbs/14_import_folder.ipynb #1a49891c
+# %% ../../nbs/14_import_folder.ipynb #ddea8c38
 def yaml_block(name, lines: dict, comment) -> list:
     "`name:` with a line for each entry."
     return [f"{name}:   # {comment}", *(f"  {yaml_line(k, v)}" for k, v in lines.items())]
@@ -1181,7 +1179,7 @@ def sort_files(folder):
     expected = "one action file is expected for each video"
     raise FileNotFoundError(f"{folder} holds {lacks}: {expected}")
 
-# %% ../../nbs/14_import_folder.ipynb #eeb5cc7a
+# %% ../../nbs/14_import_folder.ipynb #783e5791
 def guess_mapping(folder: Path | str) -> str:
     "A mapping, guessed from the names of files and the columns of the first action file."
     folder = Path(folder)
@@ -1203,7 +1201,7 @@ def guess_mapping(folder: Path | str) -> str:
         lines += yaml_block("states", {name: name for name in left}, COMMENTS["states"])
     return "\n".join(lines) + "\n"
 
-# %% ../../nbs/14_import_folder.ipynb #32f5a3f1
+# %% ../../nbs/14_import_folder.ipynb #c0584e03
 def find_mapping(folder, name):
     "The checked mapping; where there is no file, an error with one to be mended and saved."
     file = Path(folder)/name
@@ -1226,7 +1224,7 @@ def opened_folder(source, dest) -> Path:
         return inner[0]
     return folder
 
-# %% ../../nbs/14_import_folder.ipynb #54d68fbb
+# %% ../../nbs/14_import_folder.ipynb #0defc1c3
 def import_folder(
     source: Path | str,              # a folder of recordings, or an archive of it
     dest: Path | str,                # the new data set's folder
@@ -1238,6 +1236,6 @@ def import_folder(
     words = find_mapping(folder, mapping)
     space = ActionSpace(rule.channel for rule in rules_from(words["channels"], mapping))
     items = find_recordings(folder, words, str(folder/mapping))
-    states, own = tuple(words.get("states", {})), dict(mapping=words)
-    found = Source("folder", items, read_folder, space, states, own, judge_alignment)
+    found = Source("folder", items, read_folder, space, tuple(words.get("states", {})),
+                   dict(mapping=words), judge_alignment)
     return convert(dest, found, **options)
