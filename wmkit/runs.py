@@ -472,7 +472,7 @@ def start_run(
     if not os.environ.get("IN_TEST"):
         return Run.create(params=params, notebook=notebook)
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    run = Run.create(params=params, root=temporary.name, notebook=notebook)
+    run = Run.create("smoke", params, temporary.name, notebook)
     run.temporary = temporary  # removed with the last reference to the run
     return run
 

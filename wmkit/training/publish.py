@@ -19,9 +19,9 @@ from torch import nn
 
 from ..core import settings
 from ..data.actions import ActionSpace
-from ..data.align import lag_scan
+from ..data.align import LagScan, lag_scan
 from ..data.clips import Clips, led_to, to_float
-from ..data.coverage import coverage
+from ..data.coverage import Coverage, coverage
 from ..data.episodes import Dataset
 from ..data.record import action_shares
 from ..doctor import formulas
@@ -190,8 +190,8 @@ class Recording:
     "A data set that was just recorded, and what was found out about it."
     dataset: Dataset
     shares: dict  # {action: share of the frames}
-    scan: dict    # of the lag scan
-    statistics: dict
+    scan: LagScan
+    statistics: Coverage
 
     def report(self, name:str) -> Report:
         "Alignment and coverage."
@@ -200,12 +200,14 @@ class Recording:
                        lambda: formulas.check_action_statistics(self.statistics))
         return Report(lags + keys, name)
 
-    def result(self) -> dict:
+    def result(self, report:Report) -> dict:
         "For `result.json`."
         frames, dataset = sum(e.length for e in self.dataset.episodes), self.dataset
+        findings = {f.check: dict(verdict=f.verdict, value=f.value, message=f.message)
+                    for f in report}
         return dict(episodes=len(dataset), frames=frames, fps=float(dataset.fps),
-                    fingerprint=dataset.fingerprint(), action_shares=self.shares,
-                    lag_scan=self.scan, action_statistics=self.statistics)
+                    fingerprint=dataset.fingerprint(), action_shares=self.shares, findings=findings,
+                    lag_scan=self.scan.to_dict(), action_statistics=self.statistics.to_dict())
 
 # %% ../../nbs/82_publish.ipynb #69a9ee66
 def examine_recording(

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TOKENIZERS', 'DYNAMICS', 'Frames', 'open_frames', 'spread', 'FrameBatches', 'LatentBatches', 'TokenizerSetup',
            'Reconstruction', 'budgeted', 'TokenizerPlan', 'count_parameters', 'ending', 'Trained', 'open_tokenizer',
-           'train_tiny', 'Coded', 'encode_frames', 'Kind', 'DynamicsSetup', 'DynamicsPlan', 'Obedience']
+           'train_tiny', 'Coded', 'encode_frames', 'Kind', 'DynamicsSetup', 'DynamicsPlan', 'Obedience', 'Opened',
+           'untrained_world', 'open_or_untrained']
 
 # %% ../../nbs/82_setups.ipynb #df0dc787
 from dataclasses import dataclass, field, fields, replace
@@ -24,8 +25,12 @@ from ..data.clips import show_balance, to_float
 from ..data.episodes import Dataset
 from ..data.latents import build_latents, open_latents
 from ..data.record import record
-from ..doctor.report import preflight
+from ..doctor.attention import AttentionWatch
+from ..doctor.codes import CodesWatch
+from ..doctor.obedience import ConditioningWatch
+from ..doctor.report import examine_tokenizer, judge_evaluation, preflight
 from ..doctor.step0 import Promise, check_frame_range, check_schedule_dryrun
+from ..doctor.watch import DoctorCallback
 from ..dynamics.conv import ConvDynamics
 from ..dynamics.transformer import SIZES, TransformerDynamics
 from ..findings import Report
@@ -40,7 +45,7 @@ from ..tokenizers.vq import VQTokenizer, continuous
 from .memory import Forecast, check_memory_peak, forecast, this_device
 from .trainer import Checkpoints, LivePlot, Recipe, Result, make_optimizer
 from .trainer import steps_for_budget, train
-from ..worlds.load import open_model
+from ..worlds.load import open_model, open_world
 from ..worlds.measures import summarize
 from ..worlds.metrics import psnr, region_psnr, squared_error
 from ..worlds.rollouts import moving_windows, rollout_errors
@@ -117,6 +122,7 @@ def _choose(kinds, name):
 
 TOKENIZERS = dict(conv=ConvTokenizer, vq=VQTokenizer, transformer=TransformerTokenizer)
 
+# %% ../../nbs/82_setups.ipynb #dfc48dfa
 @dataclass(frozen=True)
 class TokenizerSetup:
     "What a tokenizer's training is asked for: parameters of `train_tokenizer`, by their names."
@@ -285,6 +291,28 @@ def ending(learnt:Result) -> dict:
     return dict(steps_done=learnt.steps_done, skipped=learnt.skipped, stopped=learnt.stopped,
                 checkpoint=checkpoint)
 
+# %% ../../nbs/82_setups.ipynb #04ee9347
+@patch
+def watches(self:TokenizerPlan) -> list:
+    "The doctor's callbacks for this kind of tokenizer."
+    pairs, attends = self.pairs(), self.setup.kind == "transformer"
+    return [DoctorCallback(), CodesWatch(pairs), *([AttentionWatch(pairs)] if attends else [])]
+
+def _watched(watches): return [finding for watch in watches for finding in watch.report().findings]
+
+@patch
+def report(self:TokenizerPlan,
+    name:str,
+    check:Report,         # of `check`
+    watches:list,         # of `watches`, after the training
+    model:nn.Module       # trained
+) -> Report:
+    "What was found before, during and after the training."
+    # frames of one moment may be coded alike: that is judged over the clips below
+    seen = [f for f in _watched(watches) if f.check != "input_dependence"]
+    clips = Clips(self.frames.store, "test", 8)
+    return Report(check.findings + seen + examine_tokenizer(model, clips), name)
+
 # %% ../../nbs/82_setups.ipynb #099a7516
 class Trained(NamedTuple):
     "A model and where it lies."
@@ -300,8 +328,8 @@ def open_tokenizer(
 
 def train_tiny(run:object, frames:Frames, seed:int=0) -> Result:
     "A tokenizer of some seconds, for smoke runs."
-    setup = TokenizerSetup(model=dict(width=16), size=frames.train.stamp["size"], steps=40, warmup=50,
-                           evaluate_every=None, seed=seed)
+    setup = TokenizerSetup(model=dict(width=16), size=frames.train.stamp["size"], steps=40,
+                           warmup=50, evaluate_every=None, seed=seed)
     return TokenizerPlan(setup, frames).train(run)
 
 # %% ../../nbs/82_setups.ipynb #9afde81e
@@ -349,6 +377,7 @@ DYNAMICS = dict(
     conv=Kind(ConvDynamics, 1, {}, {}),
     transformer=Kind(TransformerDynamics, 2, dict(targets="every", clean=.5), dict(flows=4)))
 
+# %% ../../nbs/82_setups.ipynb #8cff95ea
 @dataclass(frozen=True)
 class DynamicsSetup:
     "What a dynamics' training is asked for: parameters of `train_dynamics`, by their names."
@@ -484,6 +513,70 @@ def train(self:DynamicsPlan,
     return train(self.model, batches, self.loss, recipe, run, name, measure, callbacks, asked)
 
 @patch
-def world(self:DynamicsPlan, model:nn.Module) -> World:
-    "A trained dynamics with its tokenizer and sampler."
-    return World(self.coder, model, self.setup.K, self.setup.context_noise)
+def worlds(self:DynamicsPlan, model:nn.Module) -> dict:
+    "{K: world of a trained dynamics}, for the setup's K and every other one that was trained."
+    noise, known = self.setup.context_noise, {*self.targets.trained(), self.setup.K}
+    return {K: World(self.coder, model, K, noise) for K in sorted(known)}
+
+# %% ../../nbs/82_setups.ipynb #6ead7ba0
+@patch
+def watches(self:DynamicsPlan) -> list:
+    "The doctor's callbacks for a dynamics."
+    return [DoctorCallback(), ConditioningWatch()]
+
+@patch
+def result(self:DynamicsPlan,
+    learnt:Result,
+    measured:dict  # of `wmkit.worlds.evaluate.evaluate`
+) -> dict:
+    "For `result.json`."
+    where = dict(tokenizer=self.coded.card()["tokenizer"])
+    return dict(K=measured["K"]) | ending(learnt) | where | measured
+
+@patch
+def report(self:DynamicsPlan,
+    name:str,
+    check:Report,   # of `check`
+    watches:list,   # of `watches`, after the training
+    result:dict     # with the measures of `evaluate`
+) -> Report:
+    "What was found before, during and after the training."
+    return Report(check.findings + _watched(watches) + judge_evaluation(result), name)
+
+# %% ../../nbs/82_setups.ipynb #f6b2fb8e
+@dataclass(frozen=True)
+class Opened:
+    "A world, and frames to measure it on."
+    name: str
+    world: World
+    train: Clips
+    test: Clips
+
+    def card(self) -> dict:
+        "What `result.json` says of the checkpoint."
+        card = getattr(self.world.dynamics, "card", {})
+        return dict(checkpoint=self.name, steps_done=card.get("steps_done"))
+
+def untrained_world(run:object) -> Opened:
+    "A tiny fresh world over frames of `smoke`."
+    frames = open_frames(run, "smoke")
+    tokenizer = ConvTokenizer((64, 64), width=16)
+    size = tokenizer.channels, tokenizer.grid, tokenizer.fine
+    dynamics = ConvDynamics(frames.train.space.to_dict(), *size, width=32, depth=1)
+    device = get_device(settings().device)
+    world = World(tokenizer.to(device), dynamics.to(device))
+    return Opened("an untrained world", world, frames.train, frames.test)
+
+def open_or_untrained(
+    run:object,
+    checkpoint:str="",  # a run, or a folder in checkpoints/; empty: an untrained world
+    dataset:str=""      # frame store under data/; empty: that on the card
+) -> Opened:
+    "The world of a checkpoint and its frames."
+    if not checkpoint:
+        return untrained_world(run)
+    world = open_world(checkpoint)
+    if not dataset:
+        return Opened(checkpoint, world, *world.clips())
+    splits = (Clips(run.data/dataset, split, 1) for split in ("train", "test"))
+    return Opened(checkpoint, world, *splits)
