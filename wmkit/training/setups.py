@@ -25,6 +25,8 @@ from ..data.clips import show_balance, to_float
 from ..data.episodes import Dataset
 from ..data.latents import build_latents, open_latents
 from ..data.record import record
+
+# %% ../../nbs/82_setups.ipynb #6196ba28
 from ..doctor.attention import AttentionWatch
 from ..doctor.codes import CodesWatch
 from ..doctor.obedience import ConditioningWatch
