@@ -13,7 +13,7 @@ import math, tempfile
 from pathlib import Path
 from typing import Callable, NamedTuple
 import torch
-from ..checkpoints import load_weights, save_model
+from ..checkpoints import LoadReport, load_weights, save_model
 from ..data.align import LagScan, latent_reality
 from ..data.coverage import RARE, Coverage, draw_coverage
 from ..findings import Finding, Grade, check, found, graded, ok_if, small_figure
@@ -491,15 +491,15 @@ def _few(names, what):
        remedy="Build the model from the checkpoint's own config.json, or map the names; never "
               "load with strict=False.")
 def check_load_report(
-    report: dict  # from `wmkit.checkpoints.load_report(folder, model)`
+    report: LoadReport  # from `wmkit.checkpoints.load_report(folder, model)`
 ) -> Finding:
     "How many tensors are missing, unexpected or mis-shaped: exactly 0."
-    lists = {"missing": report["missing"], "unexpected": report["unexpected"],
-             "mis-shaped": [name for name, *_ in report["mismatched"]]}
+    lists = {"missing": report.missing, "unexpected": report.unexpected,
+             "mis-shaped": [name for name, *_ in report.mismatched]}
     count, says = sum(map(len, lists.values())), "Every tensor has its place."
     if count:
         listed = "; ".join(_few(names, what) for what, names in lists.items() if names)
-        says = f"{listed} ({report['missing_share']:.0%} of the model's weights would stay random)."
+        says = f"{listed} ({report.missing_share:.0%} of the model's weights would stay random)."
     return found(Grade(ok_if(count == 0), count, "exactly 0"), says, unit="tensors")
 
 # %% ../../nbs/60_formulas.ipynb #94e4f841
