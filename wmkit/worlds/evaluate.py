@@ -32,6 +32,7 @@ def evaluate(
     found = take(evaluation, tuple(MEASURES) if thorough else USUAL)
     return _asked(world, horizon, seed) | found.to_dict()
 
+# %% ../../nbs/52_evaluate.ipynb #76e114bd
 def _asked(world, horizon, seed):
     return dict(K=world.K, context=world.context, horizon=horizon, seed=seed)
 
@@ -52,7 +53,7 @@ def take(evaluation: Evaluation, names: tuple) -> "Measured":
         bar.update(last=name)
     return Measured(records, missing)
 
-# %% ../../nbs/52_evaluate.ipynb #8cd1808e
+# %% ../../nbs/52_evaluate.ipynb #ced42248
 @dataclass(frozen=True)
 class Measured:
     "Records by the names of their measures."
@@ -74,7 +75,7 @@ class Measured:
                 records[name] = measure.record.from_dict(result[name])
         return cls(records, result.get("missing", {}))
 
-# %% ../../nbs/52_evaluate.ipynb #15793c77
+# %% ../../nbs/52_evaluate.ipynb #db2f9184
 QUICK = ("gap_by_action", "yaw", "sharpness", "motion", "denoise", "lags")
 
 def quick_evaluation(
