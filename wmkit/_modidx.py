@@ -83,6 +83,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'wmkit.cli._add_run': ('cli.html#_add_run', 'wmkit/cli.py'),
                            'wmkit.cli._add_runs': ('cli.html#_add_runs', 'wmkit/cli.py'),
                            'wmkit.cli._add_sweep': ('cli.html#_add_sweep', 'wmkit/cli.py'),
+                           'wmkit.cli._checks': ('cli.html#_checks', 'wmkit/cli.py'),
                            'wmkit.cli._doctor': ('cli.html#_doctor', 'wmkit/cli.py'),
                            'wmkit.cli._first_line': ('cli.html#_first_line', 'wmkit/cli.py'),
                            'wmkit.cli._flag': ('cli.html#_flag', 'wmkit/cli.py'),

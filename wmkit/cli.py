@@ -57,7 +57,18 @@ def _record(args):
     print(record(args.dest, episodes=args.episodes, frames=args.frames, **given))
     return 0
 
+def _checks():
+    "All registered checks as a table."
+    import wmkit.doctor.report, wmkit.training.memory  # noqa: F401  # these register them
+    from wmkit.findings import CheckTable
+    return CheckTable()
+
 def _doctor(args):
+    if args.list:
+        print(_checks())
+        return 0
+    if not args.folder:
+        raise ValueError("doctor: give the folder of a checkpoint or of a data set, or --list")
     from wmkit.doctor import report as doctor
     if not Path(args.folder).exists(): raise FileNotFoundError(f"{args.folder} does not exist; expected the folder of a data set, such as data/NAME, or of a checkpoint")
     data = (Path(args.folder)/"meta/info.json").is_file()
@@ -202,7 +213,8 @@ def _add_record(add):
 
 def _add_doctor(add):
     p = add("doctor", "examine a checkpoint or a data set; exit code 1 when a check fails")
-    p.add_argument("folder", help="of a checkpoint or of a data set")
+    p.add_argument("folder", nargs="?", help="of a checkpoint or of a data set")
+    p.add_argument("--list", action="store_true", help="print every check and what it catches")
     p.set_defaults(call=_doctor)
 
 def parser() -> argparse.ArgumentParser:
