@@ -1,4 +1,6 @@
-"""Every importer against sources of known truth that were damaged on purpose, and against a kill. The writers and the damages stand in tests/writers, one file a format."""
+"""Every importer against damaged sources of known truth, and against a kill.
+
+The writers and the damages stand in tests/writers, one file a format."""
 import importlib
 import os
 import re
@@ -13,12 +15,15 @@ import pytest
 import writers
 from writers import play
 
-FORMATS = sorted(file.stem for file in Path(writers.__file__).parent.glob("*.py") if file.stem != "__init__")
+HERE = Path(__file__).parent
+FORMATS = sorted(file.stem for file in Path(writers.__file__).parent.glob("[!_]*.py"))
 WRITERS = {name: importlib.import_module(f"writers.{name}") for name in FORMATS}
 CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
+PART = re.compile(r"data/\.new\.import/(part|unpacked)_\w+(/|$)")  # a recording that is finished
 
 
-def importer(name): return getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
+def importer(name):
+    return getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
 
 
 @pytest.fixture(scope="session")
@@ -38,36 +43,47 @@ def fresh(name, folder, sources):
 
 def everything(report):
     "All that an import report says, as text."
-    said = [f"{name}: {line}" for name, n in report["notes"].items() for kind in ("repairs", "breaks") for line in n.get(kind, [])]
-    return "\n".join([*said, *(f"{key} ({count})" for key, count in report["dropped"].items()), *(f"{k} {v}" for k, v in report["facts"].items())])
+    lines = [f"{name}: {line}" for name, notes in report["notes"].items()
+             for kind in ("repairs", "breaks") for line in notes.get(kind, [])]
+    lines += [f"{key} ({count})" for key, count in report["dropped"].items()]
+    return "\n".join([*lines, *(f"{key} {value}" for key, value in report["facts"].items())])
 
 
 def test_every_importer_has_a_writer():
-    notebooks = {file.stem.removeprefix("14_import_") for file in (Path(__file__).parents[1]/"nbs").glob("14_import_*.ipynb")}
-    assert notebooks == set(FORMATS)
+    notebooks = (HERE.parent/"nbs").glob("14_import_*.ipynb")
+    assert {file.stem.removeprefix("14_import_") for file in notebooks} == set(FORMATS)
     assert len(CASES) >= 40 and all(len(WRITERS[name].SPOILT) >= 5 for name in FORMATS)
 
 
-@pytest.mark.parametrize("name, spoilt", CASES, ids=[f"{name}: {spoilt.name}" for name, spoilt in CASES])
-def test_spoilt(name, spoilt, tmp_path, sources):
-    "One clear error that names the file and leaves nothing, or a repair that the report tells."
+def check_refused(name, spoilt, dest, arguments):
+    "One clear error that names the file, and nothing left but recordings that were finished."
+    with pytest.raises((ValueError, OSError)) as caught:
+        importer(name)(dest=dest, **arguments)
+    assert re.search(spoilt.error, str(caught.value), re.S), str(caught.value)
+    assert not dest.exists()
+    left = [file for file in dest.parent.rglob("*") if file.name != ".new.import"]
+    names = [file.relative_to(dest.parents[1]).as_posix() for file in left]
+    assert all(map(PART.match, names)), names
+
+
+def check_mended(name, spoilt, dest, arguments):
+    "A whole data set, and the repair in its report."
     from wmkit.core import read_json
     from wmkit.data.episodes import Dataset
+    importer(name)(dest=dest, **arguments)
+    Dataset(dest).validate()
+    text = everything(read_json(dest/"meta/import.json"))
+    assert re.search(spoilt.repair, text), text
+    assert [file.name for file in dest.parent.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("name, spoilt", CASES, ids=[f"{n}: {c.name}" for n, c in CASES])
+def test_spoilt(name, spoilt, tmp_path, sources):
     arguments, dest = fresh(name, tmp_path/"source", sources), tmp_path/"data/new"
     spoilt.spoil(arguments["source"])
     assert bool(spoilt.error) != bool(spoilt.repair)
-    if spoilt.error:
-        with pytest.raises((ValueError, OSError)) as caught: importer(name)(dest=dest, **arguments)
-        assert re.search(spoilt.error, str(caught.value), re.S), str(caught.value)
-        assert not dest.exists()
-        left = [str(file.relative_to(tmp_path)) for file in (tmp_path/"data").rglob("*") if file.name != ".new.import"] if (tmp_path/"data").exists() else []
-        assert all(re.match(r"data/\.new\.import/(part|unpacked)_\w+(/|$)", file) for file in left), left  # whole parts of the recordings before it
-    else:
-        importer(name)(dest=dest, **arguments)
-        Dataset(dest).validate()
-        said = everything(read_json(dest/"meta/import.json"))
-        assert re.search(spoilt.repair, said), said
-        assert [file.name for file in (tmp_path/"data").iterdir()] == ["new"]
+    check = check_refused if spoilt.error else check_mended
+    check(name, spoilt, dest, arguments)
 
 
 KILL = """
@@ -78,10 +94,13 @@ torch.set_num_threads(1)
 import wmkit.importers.convert as convert
 from pathlib import Path
 write, written = convert.Cutter.write, [0]
+
 def dying(self, row):
     write(self, row)
     written[0] += 1
-    if written[0] == 40: os.kill(os.getpid(), signal.SIGKILL)
+    if written[0] == 40:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 for name in sys.argv[3:]:
     writer, place = importlib.import_module(f"writers.{name}"), Path(sys.argv[2])/name
     run = getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
@@ -97,9 +116,11 @@ for name in sys.argv[3:]:
 def killed(tmp_path_factory, sources):
     "Imports of every format that were killed after 40 frames: {format: (folder, signal)}."
     place = tmp_path_factory.mktemp("killed")
-    for name in FORMATS: fresh(name, place/name/"source", sources)
-    command = [sys.executable, "-c", textwrap.dedent(KILL), str(Path(__file__).parent), str(place), *FORMATS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | dict(OMP_NUM_THREADS="1"))
+    for name in FORMATS:
+        fresh(name, place/name/"source", sources)
+    command = [sys.executable, "-c", textwrap.dedent(KILL), str(HERE), str(place), *FORMATS]
+    one_thread = os.environ | dict(OMP_NUM_THREADS="1")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=one_thread)
     ends = dict(re.findall(r"^(\w+) (\d+)$", done.stdout, re.M))
     assert set(ends) == set(FORMATS), done.stdout + done.stderr
     return {name: (place/name, int(ends[name])) for name in FORMATS}
@@ -110,8 +131,10 @@ def test_killed(name, killed):
     from wmkit.data.episodes import Dataset
     place, number = killed[name]
     arguments = dict(source=place/"source", workers=0) | WRITERS[name].EXTRA
-    assert number == signal.SIGKILL and not (place/"new").exists() and (place/".new.import").exists()
+    assert number == signal.SIGKILL
+    assert not (place/"new").exists() and (place/".new.import").exists()
     importer(name)(dest=place/"new", **arguments)
-    importer(name)(dest=place/"never_killed", **arguments)
-    assert Dataset(place/"new").validate().fingerprint() == Dataset(place/"never_killed").fingerprint()
-    assert sorted(file.name for file in place.iterdir()) == ["never_killed", "new", "source"]
+    importer(name)(dest=place/"whole", **arguments)
+    taken_up, whole = Dataset(place/"new").validate(), Dataset(place/"whole")
+    assert taken_up.fingerprint() == whole.fingerprint()
+    assert sorted(file.name for file in place.iterdir()) == ["new", "source", "whole"]

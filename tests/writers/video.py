@@ -1,4 +1,6 @@
-"""Bare videos: play without its actions, in several containers, with cuts, black and frozen stretches and uneven time stamps; see nbs/14_import_video.ipynb."""
+"""Bare videos: play without its actions; see nbs/14_import_video.ipynb.
+
+In several containers, with cuts, black and frozen stretches and uneven time stamps."""
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -7,17 +9,20 @@ import numpy as np
 
 from . import Spoilt, cut_off, play, write_video
 
-CODECS = dict(mp4="libx264", mkv="libx264", mov="libx264", ts="libx264", avi="mpeg4", webm="libvpx-vp9")
+CODECS = dict(mp4="libx264", mkv="libx264", mov="libx264", ts="libx264", avi="mpeg4",
+              webm="libvpx-vp9")
+OPTIONS = dict(avi=dict(qmin="2", qmax="3", b="8000000"),
+               webm=dict(crf="20", cpu_used="8", deadline="realtime"))
 
 
 def write(folder, play, kind="mp4", name="replay", scenes=1, black=0, frozen=0):
-    "One video of the play; with `scenes`, so many equal parts in reverse order, with `black` frames between them and the last frame of each standing still for `frozen` more."
-    parts = np.array_split(play["frames"], scenes)[::-1]
-    still = [np.concatenate([part, np.repeat(part[-1:], frozen, 0)]) for part in parts]
-    dark = np.zeros((black, *play["frames"].shape[1:]), np.uint8)
-    frames = np.concatenate([piece for part in still for piece in (part, dark)])[:sum(map(len, still)) + black*(scenes - 1)]
-    options = {} if CODECS[kind] == "libx264" else dict(crf="20", cpu_used="8", deadline="realtime") if kind == "webm" else dict(qmin="2", qmax="3", b="8000000")
-    write_video(Path(folder)/f"{name}.{kind}", frames, Fraction(play["fps"]), CODECS[kind], **options)
+    """One video of the play; with `scenes`, so many equal parts in reverse order, with `black`
+    frames between them and the last frame of each standing still for `frozen` more."""
+    dark, pieces = np.zeros((black, *play["frames"].shape[1:]), np.uint8), []
+    for part in np.array_split(play["frames"], scenes)[::-1]:
+        pieces += [dark, part, np.repeat(part[-1:], frozen, 0)]
+    frames, path = np.concatenate(pieces[1:]), Path(folder)/f"{name}.{kind}"
+    write_video(path, frames, Fraction(play["fps"]), CODECS[kind], **OPTIONS.get(kind, {}))
     return frames
 
 
@@ -37,37 +42,62 @@ def write_uneven(path, frames, stamps, rate=1000):
         container.mux(stream.encode())
 
 
-def another(folder, **variants):
-    shutil.rmtree(folder)
-    write(folder, play(), **variants)
+# ---- damages
+
+def another(**form):
+    "The play in another form."
+    def spoil(folder):
+        shutil.rmtree(folder)
+        write(folder, play(), **form)
+    return spoil
 
 
-def two_sizes(folder): write_video(folder/"small.mp4", play()["frames"][:, ::2, ::2], play()["fps"])
+def torn_ts(folder):
+    another(kind="ts")(folder)
+    cut_off(folder/"replay.ts", .9)
+
+
+def two_sizes(folder):
+    write_video(folder/"small.mp4", play()["frames"][:, ::2, ::2], play()["fps"])
+
+
+def instead(frames):
+    "Another video of 20 frames a second."
+    return lambda folder: write_video(folder/"replay.mp4", frames(), 20)
 
 
 def uneven(folder):
+    "Three frames are missing: those before them are shown twice as long, or longer."
+    missing = [20, 21, 40]
     (folder/"replay.mp4").unlink()
-    stamps = np.delete(np.arange(60)*57, [20, 21, 40])  # three frames are shown twice as long, or longer
-    write_uneven(folder/"replay.mp4", np.delete(play()["frames"], [20, 21, 40], 0), stamps)
+    stamps = np.delete(np.arange(60)*57, missing)
+    write_uneven(folder/"replay.mp4", np.delete(play()["frames"], missing, 0), stamps)
 
 
 def hole(folder):
     (folder/"replay.mp4").unlink()
-    write_uneven(folder/"replay.mp4", play()["frames"], np.arange(60)*57 + 5000*(np.arange(60) >= 30))
+    stamps = np.arange(60)*57 + 5000*(np.arange(60) >= 30)
+    write_uneven(folder/"replay.mp4", play()["frames"], stamps)
 
 
 SPOILT = [
-    Spoilt("empty folder", lambda folder: (folder/"replay.mp4").unlink(), error=r"no video in .*source"),
-    Spoilt("zero bytes", lambda folder: (folder/"replay.mp4").write_bytes(b""), error=r"replay\.mp4 is empty"),
+    Spoilt("empty folder", lambda folder: (folder/"replay.mp4").unlink(),
+           error=r"no video in .*source"),
+    Spoilt("zero bytes", lambda folder: (folder/"replay.mp4").write_bytes(b""),
+           error=r"replay\.mp4 is empty"),
     Spoilt("truncated mp4", lambda folder: cut_off(folder/"replay.mp4"), error=r"replay\.mp4"),
-    Spoilt("truncated ts", lambda folder: (another(folder, kind="ts"), cut_off(folder/"replay.ts", .9)), error=r"replay\.ts.*cannot be decoded.*cut off"),
-    Spoilt("a text with the name of a video", lambda folder: (folder/"replay.mp4").write_text("not found"), error=r"replay\.mp4 cannot be opened as a video"),
+    Spoilt("truncated ts", torn_ts, error=r"replay\.ts.*cannot be decoded.*cut off"),
+    Spoilt("a text with the name of a video",
+           lambda folder: (folder/"replay.mp4").write_text("not found"),
+           error=r"replay\.mp4 cannot be opened as a video"),
     Spoilt("two sizes", two_sizes, error=r"[Ss]ize|joined"),
-    Spoilt("black between scenes", lambda folder: another(folder, scenes=2, black=8), repair=r"8 black frames"),
-    Spoilt("all black", lambda folder: write_video(folder/"replay.mp4", np.zeros((40, 96, 128, 3), np.uint8), 20), error=r"no frame"),
-    Spoilt("loading screen", lambda folder: another(folder, scenes=2, frozen=60), repair=r"stood still"),
+    Spoilt("black between scenes", another(scenes=2, black=8), repair=r"8 black frames"),
+    Spoilt("all black", instead(lambda: np.zeros((40, 96, 128, 3), np.uint8)),
+           error=r"no frame"),
+    Spoilt("loading screen", another(scenes=2, frozen=60), repair=r"stood still"),
     Spoilt("uneven time stamps", uneven, repair=r"repeated"),
     Spoilt("a hole of five seconds", hole, repair=r"no frame for 5"),
-    Spoilt("a single frame", lambda folder: write_video(folder/"replay.mp4", play()["frames"][:1], 20), error=r"replay\.mp4: a single frame without a neighbour"),
+    Spoilt("a single frame", instead(lambda: play()["frames"][:1]),
+           error=r"replay\.mp4: a single frame without a neighbour"),
 ]
 EXTRA = {}
