@@ -190,7 +190,7 @@ def _plain_float(value):
 def to_plain(value: object) -> object:
     """`value` as what JSON can hold.
 
-    Arrays and tensors become lists, paths text, non-finite numbers "NaN", "Infinity", "-Infinity"."""
+    Arrays and tensors become lists, paths text, non-finite numbers their names ("NaN", ...)."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
