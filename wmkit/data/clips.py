@@ -34,7 +34,7 @@ def led_to(
         known_at = torch.ones(len(actions_at), dtype=torch.bool)
     actions, known = torch.zeros_like(actions_at), torch.zeros_like(known_at)
     actions[1:], known[1:] = actions_at[:-1], known_at[:-1]
-    actions[~known] = 0  # whatever stands in a row that nobody knows must not reach a model
+    actions[~known] = 0  # whatever stands in an unknown row must not reach a model
     return actions, known
 
 # %% ../../nbs/17_clips.ipynb #d03179f2

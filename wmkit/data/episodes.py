@@ -51,7 +51,7 @@ def _features(space, states, fps, height, width):
     for key, names in vectors.items():
         features[key] = dict(dtype="float32", shape=[len(names)], names=names)
     features[VIDEO] = _video_feature(fps, height, width)
-    numbers = dict(timestamp="float32", known="bool")  # known: False where nobody knows the action
+    numbers = dict(timestamp="float32", known="bool")  # known: False where the action is unknown
     numbers |= dict.fromkeys("frame_index episode_index index task_index".split(), "int64")
     return features | {k: dict(dtype=t, shape=[1], names=None) for k, t in numbers.items()}
 
@@ -254,7 +254,7 @@ def add(self: EpisodeWriter,
     frame: np.ndarray,   # uint8 h w 3
     action: np.ndarray,  # float [a], taken at this frame
     state: Iterable[float] = (),  # [number of states]
-    known: bool = True   # False: nobody knows the action (a bare video); give zeros
+    known: bool = True   # False: the action is unknown (a bare video); give zeros
 ) -> None:
     "Add a frame with the action taken at it."
     self._check_row(frame, state)

@@ -292,7 +292,7 @@ class _Plan:
             check_map(name)
 
     def about(self):
-        "What the dataset says about itself."
+        "What the dataset records about itself."
         import vizdoom
         engine = dict(game="vizdoom", version=vizdoom.__version__)
         return engine | asdict(self) | dict(explorer=STYLE)

@@ -116,7 +116,7 @@ def _lpips(network):
 
 # %% ../../nbs/21_perceptual.ipynb #b2513ac8
 def _find_weights(network, weights):
-    "What `weights` asks for: lpips, st-lpips, or auto (LPIPS if its files are there)."
+    "The weights of this name: lpips, st-lpips, or auto (LPIPS if its files are there)."
     reason = None
     if weights != "st-lpips":
         try:

@@ -89,7 +89,7 @@ class TokenizerLoss(nn.Module):
         self.register_buffer("seen", torch.zeros(()))    # steps behind them
 
     def describe(self) -> dict:
-        "What a run and a card say about this loss."
+        "What a run and a card record of this loss."
         name = self.distance and getattr(self.distance, "name", repr(self.distance))
         regions = {region: [*box, weight] for region, (box, weight) in self.regions.items()}
         terms = dict(pixel=self.pixel, perceptual=self.perceptual, distance=name)
