@@ -8,7 +8,7 @@ __all__ = ['CHECKS', 'COLOURS', 'worst', 'plural', 'Finding', 'sigmas', 'Grade',
 
 # %% ../nbs/01_findings.ipynb #c42ae93b
 import base64, html, inspect, io, math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -18,8 +18,8 @@ from .core import read_json, write_json
 # %% ../nbs/01_findings.ipynb #402ad34c
 VERDICTS = ("ok", "skip", "notyet", "warn", "fail")  # from harmless to grave
 
-# %% ../nbs/01_findings.ipynb #3dfc8b4e
-def worst(verdicts) -> str:
+# %% ../nbs/01_findings.ipynb #463739dd
+def worst(verdicts: Iterable) -> str:
     "The gravest of `verdicts`; of none at all: `skip`, because nothing was measured."
     return max(verdicts, key=VERDICTS.index, default="skip")
 
@@ -197,13 +197,6 @@ def to_png(evidence: object) -> bytes | None:
 def _drawn(figure, kind, dpi) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format=kind, dpi=dpi)
-    return _few_colours(out) if kind == "png" else out.getvalue()
-
-def _few_colours(picture, colours=64) -> bytes:
-    "The png with a palette: a third of the bytes, and a line looks the same."
-    from PIL import Image
-    out = io.BytesIO()
-    Image.open(picture).convert("RGB").quantize(colours).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 # %% ../nbs/01_findings.ipynb #d83b8af3

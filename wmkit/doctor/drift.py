@@ -594,7 +594,7 @@ def _says_kid(kid, pairs, far):
                      for name, (value, floor) in pairs.items())
     says = f"Distance on {kid.features}: {each}."
     if far:
-        says += f" Dreams can be told from real play by their {' and '.join(far)}."
+        says += f" Dreams differ from real play in their {' and '.join(far)}."
     return says
 
 # %% ../../nbs/65_drift.ipynb #be11777e

@@ -14,14 +14,14 @@ from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import read_json, settings
 from ..data.align import judge_alignment, lag_scan
 
-# %% ../../nbs/69_report.ipynb #78f6e6b2
+# %% ../../nbs/69_report.ipynb #ef1e9d31
 from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
 from ..data.episodes import Dataset
 from . import dataset as data_doctor, drift, formulas, step0  # noqa: F401
 from .attention import examine_attention
 from .codes import examine_codes
-from .obedience import Asked, modulation_layers, modulation_statistics
+from .obedience import PlayedBatch, modulation_layers, modulation_statistics
 
 # %% ../../nbs/69_report.ipynb #8f10f7b9
 from ..dynamics.protocol import Denoiser
@@ -225,7 +225,8 @@ def _modulation(tokenizer, dynamics, clips, level=.1):
     noise[:, -1] = 1
     eps = torch.randn(latents.shape, generator=_generator(device), device=device)
     noisy, sizes = add_noise(latents, noise, eps), torch.full_like(noise, .25)
-    return modulation_statistics(dynamics, Asked(noisy, clip.actions, clip.known, noise, sizes))
+    batch = PlayedBatch(noisy, clip.actions, clip.known, noise, sizes)
+    return modulation_statistics(dynamics, batch)
 
 # %% ../../nbs/69_report.ipynb #4bfa9de6
 def _quickly_judged(given, missing=None) -> list:

@@ -30,10 +30,10 @@ def evaluate(
     more = dict(seed=seed, near=near, moving=moving) | more
     evaluation = Evaluation(world, train, test, moving.windows, horizon, **more)
     found = take(evaluation, tuple(MEASURES) if thorough else USUAL)
-    return _asked(world, horizon, seed) | found.to_dict()
+    return _settings(world, horizon, seed) | found.to_dict()
 
-# %% ../../nbs/52_evaluate.ipynb #76e114bd
-def _asked(world, horizon, seed):
+# %% ../../nbs/52_evaluate.ipynb #4a299b62
+def _settings(world, horizon, seed):
     return dict(K=world.K, context=world.context, horizon=horizon, seed=seed)
 
 # %% ../../nbs/52_evaluate.ipynb #068a8712
@@ -75,7 +75,7 @@ class Measured:
                 records[name] = measure.record.from_dict(result[name])
         return cls(records, result.get("missing", {}))
 
-# %% ../../nbs/52_evaluate.ipynb #db2f9184
+# %% ../../nbs/52_evaluate.ipynb #6b654a9d
 QUICK = ("gap_by_action", "yaw", "sharpness", "motion", "denoise", "lags")
 
 def quick_evaluation(
@@ -88,4 +88,4 @@ def quick_evaluation(
     windows = moving.windows[::max(1, math.ceil(len(moving.windows)/most))]
     few = dict(most=max(1, most//2), moving=moving)
     found = take(Evaluation(world, train, test, windows, horizon, **few), QUICK)
-    return _asked(world, horizon, 0) | found.to_dict()
+    return _settings(world, horizon, 0) | found.to_dict()

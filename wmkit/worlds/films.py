@@ -257,7 +257,7 @@ def _plans(scale, width, levels, limited):
     smaller = [_Plan(size, 1, levels[-1]) for size in sizes]
     return worse + smaller + [_Plan(sizes[-1], every, levels[-1]) for every in (2, 4)]
 
-# %% ../../nbs/52_films.ipynb #ed6810a4
+# %% ../../nbs/52_films.ipynb #edb795a8
 def write_video(
     path: Path | str,         # .mp4 or .gif
     lanes: dict,              # {name: frames [t 3 h w], uint8 or float in [-1, 1]}
@@ -272,22 +272,25 @@ def write_video(
     count, _, _, width = next(iter(lanes.values())).shape
     scale = max(1, round(192/width)) if scale is None else scale
     _check_film(path, count, scale, keys)
-    encode, levels = _KINDS[path.suffix.lower()]
+    kind, part = _KINDS[path.suffix.lower()], path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     try:
-        for plan in _plans(int(scale), width, levels, max_bytes is not None):
+        for plan in _plans(int(scale), width, kind.levels, max_bytes is not None):
             images = [draw_lanes(lanes, f, context, plan.scale, keys=keys)
                       for f in range(0, count, plan.every)]
-            encode(images, fps/plan.every, part, plan.level)
+            kind.encode(images, fps/plan.every, part, plan.level)
             if max_bytes is None or part.stat().st_size <= max_bytes:
                 return part.replace(path)
-        raise ValueError(f"{path.name}: {part.stat().st_size} bytes at its smallest, the limit is "
-                         f"{max_bytes}; give fewer frames or lanes")
+        raise ValueError(_too_large(path, part, max_bytes))
     finally:
         part.unlink(missing_ok=True)
 
-# %% ../../nbs/52_films.ipynb #171da491
+# %% ../../nbs/52_films.ipynb #dd4492f0
+def _too_large(path, part, max_bytes):
+    size = part.stat().st_size
+    return (f"{path.name}: {size} bytes at its smallest, the limit is {max_bytes}; "
+            "give fewer frames or lanes")
+
 def _check_film(path, count, scale, keys):
     if path.suffix.lower() not in _KINDS:
         raise ValueError(f"{path.name}: a film is written as .mp4 or .gif")

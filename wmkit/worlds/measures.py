@@ -224,11 +224,11 @@ def _action_groups(actions, space):
         groups |= _channel_groups(channel, actions[:, i])
     return groups
 
-# %% ../../nbs/52_measures.ipynb #ae89f095
+# %% ../../nbs/52_measures.ipynb #1c4f9c0d
 def gap_by_action(
     errors: RolloutErrors, space: ActionSpace,
     horizon: int = 1,  # frames pooled, from the first dreamed one
-    least: int = 8     # windows below which nothing is said
+    least: int = 8     # windows, below which the gap is NaN
 ) -> GapByAction:
     "True minus shuffled actions by the action of the first dreamed frame."
     rows = {}
