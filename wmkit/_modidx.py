@@ -1186,6 +1186,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'wmkit.findings._effect': ('findings.html#_effect', 'wmkit/findings.py'),
                                 'wmkit.findings._escaped': ('findings.html#_escaped', 'wmkit/findings.py'),
                                 'wmkit.findings._explained': ('findings.html#_explained', 'wmkit/findings.py'),
+                                'wmkit.findings._few_colours': ('findings.html#_few_colours', 'wmkit/findings.py'),
                                 'wmkit.findings._judged': ('findings.html#_judged', 'wmkit/findings.py'),
                                 'wmkit.findings._lines': ('findings.html#_lines', 'wmkit/findings.py'),
                                 'wmkit.findings._measured': ('findings.html#_measured', 'wmkit/findings.py'),
