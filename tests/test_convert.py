@@ -1,4 +1,4 @@
-"""Conversion as a user meets it: killed with SIGKILL, by a pool of processes, through Ray; its workers end with it."""
+"""Conversion as a user meets it: killed, by a pool, through Ray; its workers end with it."""
 import os
 import signal
 import subprocess
@@ -16,7 +16,8 @@ from wmkit.data.actions import DOOM
 from wmkit.importers.convert import Recording, Row, Source, convert, video_frames, video_info
 
 def read(notes, video, wait, die):
-    if notes.name == die: os._exit(9)  # as the memory's warden or a crash in a decoder would end it
+    if notes.name == die:
+        os._exit(9)  # as a lack of memory or a crash in a decoder would end it
     def rows():
         for t, frame in enumerate(video_frames(video)):
             time.sleep(wait)
@@ -39,7 +40,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    "A folder with a source of four videos, a reader and a program; and the result of an undisturbed conversion."
+    "A folder with a source of four videos, a reader and a program."
     from wmkit.data.episodes import toy_dataset
     folder = tmp_path_factory.mktemp("convert")
     toy_dataset(folder/"source", episodes=4, frames=40, test=0)
@@ -66,16 +67,21 @@ def fingerprint(place, dest):
     return Dataset(place/dest).validate().fingerprint()
 
 
-def parts(place, dest): return {f.name: f.stat().st_mtime_ns for f in (place/f".{dest}.import").glob("part_*")}
+def parts(place, dest):
+    found = (place/f".{dest}.import").glob("part_*")
+    return {f.name: f.stat().st_mtime_ns for f in found}
 
 
 def group(pid):
     "The live processes of a session."
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try: status = (folder/"stat").read_text().rpartition(")")[2].split()
-        except OSError: continue
-        if int(status[3]) == pid and status[0] != "Z": found.append(int(folder.name))
+        try:
+            status = (folder/"stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(status[3]) == pid and status[0] != "Z":
+            found.append(int(folder.name))
     return found
 
 
@@ -90,17 +96,20 @@ def test_a_killed_conversion_goes_on(place, whole, workers):
     dest = f"killed_{workers}"
     process = start(place, dest, .01, workers)
     deadline = time.monotonic() + 60
-    while not parts(place, dest) and time.monotonic() < deadline: time.sleep(.01)
+    while not parts(place, dest) and time.monotonic() < deadline:
+        time.sleep(.01)
     before = parts(place, dest)
     assert 0 < len(before) < 4 and not (place/dest).exists()
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    while group(process.pid) and time.monotonic() < deadline: time.sleep(.05)
+    while group(process.pid) and time.monotonic() < deadline:
+        time.sleep(.05)
     assert not group(process.pid), "the workers of a killed conversion live on"
     kept = parts(place, dest)
     assert before.items() <= kept.items() and not (place/dest).exists()
-    assert f"{len(kept)} of 4 recordings were finished before" in finish(start(place, dest, .01, workers))
+    said = finish(start(place, dest, .01, workers))
+    assert f"{len(kept)} of 4 recordings were finished before" in said
     assert fingerprint(place, dest) == whole and not (place/f".{dest}.import").exists()
 
 
@@ -109,8 +118,10 @@ def test_ray_runs_the_same_function(place, whole):
     assert fingerprint(place, "ray") == whole
 
 
-def test_a_worker_that_dies_is_said(place):
+def test_a_worker_that_dies_is_reported(place):
     process = start(place, "dies", 0, 2, die="file-002")
     said = process.communicate(timeout=100)[0]
-    assert process.returncode == 1 and "a worker process died: out of memory, or a crash in a decoder. What is finished is kept" in said
+    assert process.returncode == 1
+    why = "a worker process died: out of memory, or a crash in a decoder. What is finished is kept"
+    assert why in said
     assert not (place/"dies").exists()
