@@ -50,10 +50,12 @@ def place(tmp_path_factory):
 
 
 def start(place, dest, wait=0., workers=0, engine="pool", die=""):
-    command = [sys.executable, place/"main.py", place/dest, place/"source", wait, workers, engine, die]
-    own = dict(OMP_NUM_THREADS="1", RAY_DEDUP_LOGS="0", PYTHONPATH=os.pathsep.join([str(place), str(ROOT)]))
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, start_new_session=True, env=os.environ | own)
+    words = place/"main.py", place/dest, place/"source", wait, workers, engine, die
+    path = os.pathsep.join([str(place), str(ROOT)])
+    own = dict(OMP_NUM_THREADS="1", RAY_DEDUP_LOGS="0", PYTHONPATH=path)
+    return subprocess.Popen([sys.executable, *map(str, words)], env=os.environ | own, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            start_new_session=True)
 
 
 def finish(process):

@@ -1,4 +1,4 @@
-"""From a folder of one's own to a trained world: the very lines that `wmkit import --help` and the README show."""
+"""From a folder of one's own to a trained world, by the very lines that help and pages show."""
 import importlib.util
 import re
 import shlex
@@ -16,31 +16,48 @@ from wmkit.data.episodes import Dataset
 from wmkit.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-SMOKE = dict(train_tokenizer=dict(model=dict(width=8), steps=6, batch=4), train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, K=1))
-MORE = "  left: {kind: button, from: keys, key: A}\n  right: {kind: button, from: keys, key: D}\n"  # a line for each
+SMOKE = dict(
+    train_tokenizer=dict(model=dict(width=8), steps=6, batch=4),
+    train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, K=1))
+MORE = """  left: {kind: button, from: keys, key: A}
+  right: {kind: button, from: keys, key: D}
+"""
+SETTINGS = """[paths]
+data = data
+checkpoints = checkpoints
+outputs = outputs
+[run]
+device = cpu
+"""
 
 
 def test_every_format_has_its_notebook():
-    notebooks = {file.stem.removeprefix("14_import_") for file in (ROOT/"nbs").glob("14_import_*.ipynb")}
-    assert set(FORMATS) == notebooks
+    notebooks = (ROOT/"nbs").glob("14_import_*.ipynb")
+    assert set(FORMATS) == {file.stem.removeprefix("14_import_") for file in notebooks}
     for name, (module, function) in FORMATS.items():
-        assert f"\ndef {function}(" in Path(importlib.util.find_spec(module).origin).read_text(), f"{module} has no {function}"
-        assert re.search(rf"^  {name} +\S.{{20,}}", import_help(), re.M), f"the docstring of {function} has no first line"
+        source = Path(importlib.util.find_spec(module).origin).read_text()
+        assert f"\ndef {function}(" in source, f"{module} has no {function}"
+        line = re.search(rf"^  {name} +\S.{{20,}}", import_help(), re.M)
+        assert line, f"the docstring of {function} has no first line"
 
 
-def test_the_readme_shows_the_same_lines():
-    readme = (ROOT/"README.md").read_text()
-    assert f"```yaml\n{MAPPING}```" in readme and f"```sh\n{COMMANDS}```" in readme, "copy MAPPING and COMMANDS of nbs/90_cli.ipynb into nbs/index.ipynb"
+def test_the_pages_show_the_same_lines():
+    readme, using = ((ROOT/page).read_text() for page in ("README.md", "docs/using.md"))
+    again = "copy MAPPING and COMMANDS of nbs/90_cli.ipynb into nbs/index.ipynb and docs/using.md"
+    assert f"```yaml\n{MAPPING}```" in using and f"```sh\n{COMMANDS}```" in using, again
+    assert f"```sh\n{COMMANDS}```" in readme, again
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    "A working tree with a folder of real play, 16:9, 17.5 frames a second, and the mapping that is shown."
+    "A working tree with a folder of real play, 16:9, 17.5 a second, and the mapping that is shown."
     root = tmp_path_factory.mktemp("house")
-    (root/"settings.ini").write_text("[paths]\ndata = data\ncheckpoints = checkpoints\noutputs = outputs\n[run]\ndevice = cpu\n")
-    for name in ("nbs", "configs"): (root/name).symlink_to(ROOT/name)
+    (root/"settings.ini").write_text(SETTINGS)
+    for name in ("nbs", "configs"):
+        (root/name).symlink_to(ROOT/name)
     found = play(frames=300)
-    write(root/"my_game", found | dict(frames=found["frames"][:, 15:105]), turn="scaled", recordings=3)
+    wide = found | dict(frames=found["frames"][:, 15:105])
+    write(root/"my_game", wide, turn="scaled", recordings=3)
     (root/"my_game/mapping.yaml").write_text(MAPPING + MORE)
     return root
 
@@ -49,25 +66,43 @@ def run(command):
     "Execute a shown line, with smoke sizes added."
     program, *words = shlex.split(command)
     assert program == "wmkit"
-    if words[0] == "run": words += [text for name, value in SMOKE[words[1]].items() for text in ("-p", name, str(value))]
-    if words[0] == "import": words += ["--workers", "0"]
-    assert main(words) in ((0, 1) if words[0] == "doctor" else (0,)), command  # the doctor may find so little play wanting
+    if words[0] == "run":
+        for name, value in SMOKE[words[1]].items():
+            words += ["-p", name, str(value)]
+    if words[0] == "import":
+        words += ["--workers", "0"]
+    fine = (0, 1) if words[0] == "doctor" else (0,)  # the doctor may find fault with so little play
+    assert main(words) in fine, command
 
 
-def test_from_a_folder_to_a_world(house, monkeypatch, capsys):  # most of the time goes into the two kernels' imports, the preflight and the reports
+def check_data(said):
+    dataset = Dataset("data/my_game").validate()
+    assert dataset.space.names == ["forward", "yaw", "left", "right"]
+    assert (dataset.fps, dataset.height, dataset.width) == (10, 144, 256)
+    report = read_json(dataset.root/"meta/import.json")
+    assert report["recordings"] == 3 and report["held_out"] == 1 and report["dropped"]["key S"] > 0
+    assert "alignment" in report
+    assert "no channel for: column pos_x (300)" in said and str(dataset) in said
+    return dataset
+
+
+def check_run(house, name, model):
+    trained = Run(house/"outputs"/name)
+    assert trained.status == "done" and trained.result()["steps_done"] == 6
+    found = list_checkpoints(house/"checkpoints"/trained.name/model)
+    assert [f.name for f in found] == ["step_000006"]
+    assert (trained.folder/"report.html").stat().st_size > 10_000
+    return trained
+
+
+def test_from_a_folder_to_a_world(house, monkeypatch, capsys):
+    "Most of the time goes into the two kernels' imports, the preflight and the reports."
     monkeypatch.chdir(house)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for command in COMMANDS.splitlines(): run(command)
-    said = capsys.readouterr().out
-    dataset = Dataset("data/my_game").validate()
-    assert (dataset.space.names, dataset.fps, dataset.height, dataset.width) == (["forward", "yaw", "left", "right"], 10, 144, 256)
-    report = read_json(dataset.root/"meta/import.json")
-    assert report["recordings"] == 3 and report["held_out"] == 1 and report["dropped"]["key S"] > 0 and "alignment" in report
-    assert "no channel for: column pos_x (300)" in said and str(dataset) in said
-    eyes, world = Run(house/"outputs/my_eyes"), Run(house/"outputs/my_world")
-    for trained, model in ((eyes, "tokenizer"), (world, "dynamics")):
-        assert trained.status == "done" and trained.result()["steps_done"] == 6
-        assert [f.name for f in list_checkpoints(house/"checkpoints"/trained.name/model)] == ["step_000006"]
-        assert (trained.folder/"report.html").stat().st_size > 10_000
-    assert world.result()["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" in world.result()
+    for command in COMMANDS.splitlines():
+        run(command)
+    dataset = check_data(capsys.readouterr().out)
+    check_run(house, "my_eyes", "tokenizer")
+    result = check_run(house, "my_world", "dynamics").result()
+    assert result["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" in result
     assert Clips(house/"data/my_game_frames", "test").space == dataset.space
