@@ -1,8 +1,22 @@
-"""The training notebooks under the launcher: killed or told to stop in the middle, they continue to the same curve, bit for bit; a sweep outlives a member that fails."""
-import os, signal, subprocess, sys, time
+"""The run notebooks: every choice of every parameter, and trainings that are killed and continued.
+
+A choice is run in this process, without a kernel; the launcher, papermill and signals are real
+where they are what is tested.
+"""
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-import pytest, torch
+import notebooks
+import pytest
+import torch
+from fastcore.docments import docments
+from fastcore.nbio import read_nb
 
 from wmkit.checkpoints import latest, list_checkpoints, model_hash, save_model
 from wmkit.cli import main, read_yaml
@@ -12,47 +26,175 @@ from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.episodes import toy_dataset
 from wmkit.data.latents import build_latents
 from wmkit.doctor.report import doctor_checkpoint
-from wmkit.dynamics.conv import ConvDynamics
-from wmkit.dynamics.transformer import SIZES, TransformerDynamics
+from wmkit.dynamics.transformer import SIZES
 from wmkit.findings import Report
 from wmkit.objectives.schedules import Lengths
 from wmkit.objectives.shortcut import NoiseSchedule
-from wmkit.runs import Run, check_params
+from wmkit.runs import Run, check_params, read_parameters
 from wmkit.tokenizers.conv import ConvTokenizer
-from wmkit.tokenizers.transformer import TransformerTokenizer
-from wmkit.tokenizers.vq import VQTokenizer
+from wmkit.training.setups import DYNAMICS, TOKENIZERS
 from wmkit.training.trainer import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
 ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1")
-TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer", model=dict(width=32, depth=2, every=2, window=3, registers=1), lengths=dict(short=4, long=6, share=.3),
-            recipe=dict(optimizer="muon", schedule="wsd"), steps=48, batch=8, evaluate_every=15, save_every=10, K=1, horizon=4, shown=10)
+SETTINGS = """[paths]
+data = data
+checkpoints = checkpoints
+outputs = outputs
+[run]
+device = cpu
+"""
+TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer",
+            model=dict(width=32, depth=2, every=2, window=3, registers=1),
+            lengths=dict(short=4, long=6, share=.3),
+            recipe=dict(optimizer="muon", schedule="wsd"),
+            steps=32, batch=8, evaluate_every=10, save_every=7, K=1, horizon=4, shown=10)
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    "A working tree of its own, with a data set, an untrained tokenizer and its latents, so that runs side by side need not make them."
+    "A working tree with a data set, an untrained tokenizer and its latents."
     root = tmp_path_factory.mktemp("house")
-    (root/"settings.ini").write_text("[paths]\ndata = data\ncheckpoints = checkpoints\noutputs = outputs\n[run]\ndevice = cpu\n")
-    store = build_frames(toy_dataset(root/"data/toy", episodes=5, frames=40, test=2, size=(64, 64)), root/"data/toy_frames")
+    (root/"settings.ini").write_text(SETTINGS)
+    toy = toy_dataset(root/"data/toy", episodes=5, frames=40, test=2, size=(64, 64))
+    store = build_frames(toy, root/"data/toy_frames")
     torch.manual_seed(0)
     tokenizer = ConvTokenizer((64, 64), width=8).eval()
-    with torch.no_grad(): tokenizer.statistics.fit(tokenizer.raw(to_float(Clips(store, "train", 40).get([(0, 0)]).data)))
-    save_model(root/"checkpoints/coder/tokenizer/step_000000", tokenizer, dict(dataset=store.name, metrics=dict(psnr=9.)))
+    frames = to_float(Clips(store, "train", 40).get([(0, 0)]).data)
+    with torch.no_grad():
+        tokenizer.statistics.fit(tokenizer.raw(frames))
+    card = dict(dataset=store.name, metrics=dict(psnr=9.))
+    save_model(root/"checkpoints/coder/tokenizer/step_000000", tokenizer, card)
     build_latents(store, tokenizer, root/f"data/toy_latents_{model_hash(tokenizer)}")
     return root
 
 
+@pytest.fixture
+def by_hand(house, monkeypatch):
+    "Run the cells of a run notebook in the house, as somebody would in JupyterLab; its run."
+    monkeypatch.chdir(house)
+    for name in ("IN_TEST", "WMKIT_RUN"):
+        monkeypatch.delenv(name, raising=False)
+
+    def execute(notebook, params):
+        monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
+        shell = notebooks.new_shell(notebook)
+        for cell in read_nb(notebook).cells:
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source += "".join(f"\n{name} = {value!r}" for name, value in params.items())
+            if cell.cell_type == "code":
+                cell.source += "\nNone"  # what is shown is shown by test_notebooks.py
+                shell.cell(cell)
+                assert not shell.exc, shell.prettytb(fname=notebook)
+        return shell.user_ns["run"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield execute
+    torch.set_num_threads(threads)
+
+# ---- every choice of every parameter, found in the notebooks
+
+
+RECORDS = dict(recipe=Recipe, schedule=NoiseSchedule)  # parameters that are a record's fields
+HEAVY = {"thorough", "compile"}                        # choices that take minutes
+MACHINE = {"device"}                                   # what this machine may not have
+SMALL = dict(dataset="toy", tokenizer="coder/tokenizer", steps=4, batch=4, horizon=2, shown=4, K=1)
+
+
+def comments(notebook):
+    "{parameter: its comment} of the cell tagged `parameters`."
+    tagged = next(c for c in read_nb(notebook).cells if "parameters" in c.metadata.get("tags", []))
+    return dict(re.findall(r"^(\w+) = .*?  # (.*)$", tagged.source, re.M))
+
+
+def choices(default, comment):
+    "Other values that a parameter may have, by its default and by what its comment lists."
+    if isinstance(default, bool):
+        return [not default]
+    if example := re.search(r"e\.g\. (\{.*\})", comment):
+        return [ast.literal_eval(example[1])]
+    found = re.findall(r"\w+(?:, \w+)*,? or \w+", comment)
+    lists = [re.split(r",? or |, ", words) for words in found]
+    listed = next((names for names in lists if default in names), [])
+    return [name for name in listed if name != default]
+
+
+def choices_in(record):
+    "{field: choices} of a record."
+    fields = {f.name: f.default for f in record.__dataclass_fields__.values()}
+    found = {name: choices(fields[name], comment or "")
+             for name, comment in docments(record).items() if name in fields.keys() - MACHINE}
+    return {name: values for name, values in found.items() if values}
+
+
+def rounds(notebook):
+    "[(parameters, heavy)]: the first takes the first choice of everything, and so on."
+    said, defaults = comments(notebook), read_parameters(notebook)
+    found = [((name,), value, i) for name, default in defaults.items()
+             for i, value in enumerate(choices(default, said.get(name, "")))]
+    found += [((name, field), value, i) for name in RECORDS if name in defaults
+              for field, values in choices_in(RECORDS[name]).items()
+              for i, value in enumerate(values)]
+    plain = [choice for choice in found if choice[0][-1] not in HEAVY]
+    light = [together([c for c in plain if c[2] == i]) for i in sorted({c[2] for c in plain})]
+    heavy = [together([c]) for c in found if c[0][-1] in HEAVY]
+    return [(params, False) for params in light] + [(params, True) for params in heavy]
+
+
+def together(picked):
+    "The parameters that make all these choices."
+    params = {}
+    for (name, *field), value, _ in picked:
+        if field:
+            params[name] = params.get(name, {}) | {field[0]: value}
+        else:
+            params.setdefault(name, value)
+    return params
+
+
+def cases():
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for params, heavy in rounds(notebook):
+            words = ",".join(params)
+            marks = [pytest.mark.slow] if heavy else []
+            yield pytest.param(notebook, params, id=f"{notebook.stem}:{words}", marks=marks)
+
+
+def test_choices_are_found():
+    found = rounds(NOTEBOOKS/"train_dynamics.ipynb")
+    light = [params for params, heavy in found if not heavy]
+    assert {"kind", "rms", "balance", "lengths", "recipe", "schedule"} <= set(light[0])
+    assert dict(thorough=True) in [params for params, heavy in found if heavy]
+    schedules = {params["recipe"].get("schedule") for params in light if "recipe" in params}
+    assert {"cosine", "wsd"} <= schedules
+    kinds = [params.get("kind") for params, _ in rounds(NOTEBOOKS/"train_tokenizer.ipynb")]
+    assert kinds[:2] == ["vq", "transformer"]
+
+
+@pytest.mark.parametrize("notebook, params", [*cases()])
+def test_every_choice(by_hand, notebook, params):
+    known = read_parameters(notebook)
+    small = {name: value for name, value in SMALL.items()
+             if type(value) is type(known.get(name)) and not (name == "dataset" and not known[name])}
+    run = by_hand(notebook, small | params)
+    assert run.params == known | small | params  # none is lost, and none is added
+    assert run.result() and (run.folder/"report.html").exists()
+
+# ---- the launcher
+
+
 @pytest.fixture(scope="module")
 def launch(house):
-    "Start `wmkit ...` in the house; what a failing test leaves is killed, and its kernels then stop by themselves."
+    "Start `wmkit ...` in the house; what a failing test leaves is killed."
     started = []
+
     def launch(*args, **params):
         given = [text for name, value in params.items() for text in ("-p", name, str(value))]
         program = "import sys; from wmkit.cli import main; sys.exit(main())"
-        started.append(subprocess.Popen([sys.executable, "-c", program, *map(str, args), *given], cwd=house, env=ENVIRONMENT,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        command = [sys.executable, "-c", program, *map(str, args), *given]
+        started.append(subprocess.Popen(command, cwd=house, env=ENVIRONMENT, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
         return started[-1]
     yield launch
     for process in started:
@@ -60,90 +202,92 @@ def launch(house):
         process.wait()
 
 
-# These two take a core for themselves, beside the tests that come before theirs.
-@pytest.fixture(scope="module")
-def whole(launch): return launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", "whole", **TINY)
-
-@pytest.fixture(scope="module")
-def sweep(house, launch):
-    (house/"sweep.yaml").write_text("base: {dataset: toy, steps: 6, batch: 4}\ngrid:\n  model: [{width: 8}, {width: 8, fine: 64}]\n")
-    return launch("sweep", NOTEBOOKS/"train_tokenizer.ipynb", "-f", "sweep.yaml", "--name", "two")
-
-
-def wait_for(condition, what, process, seconds=120):
+def wait_for(condition, what, process=None, seconds=600):
     "Poll until `condition()` is true."
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, f"ended before {what}: {process.communicate()[0]}"
+        if process is not None:
+            assert process.poll() is None, f"ended before {what}: {process.communicate()[0]}"
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(.02)
 
 
 def ended(process, code=0):
-    said = process.communicate(timeout=300)[0]
+    said = process.communicate(timeout=600)[0]
     assert process.returncode == code, said
     return said
 
 
 def begun(house, launch, name, rows, **params):
     "(process, run) of a training that has logged so many rows."
-    process, run = launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", name, **TINY | params), Run(house/"outputs"/name)
+    process = launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", name, **TINY | params)
+    run = Run(house/"outputs"/name)
     file = run.folder/("metrics.jsonl" if rows else "kernel.pid")
-    wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= rows, f"{rows} rows of {name}", process)
+    wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= rows,
+             f"{rows} rows of {name}", process)
     return process, run
 
 
 def curve(run): return (run.folder/"metrics.jsonl").read_bytes()
-def weights(house, name): return read_json(latest(house/"checkpoints"/name/"dynamics")/"card.json")["hash"]
 
 
-def test_killed_stopped_and_resumed_bit_for_bit(house, launch, whole, sweep, monkeypatch):
-    process, run = begun(house, launch, "halting", 13)
+def weights(folder): return read_json(latest(folder/"dynamics")/"card.json")["hash"]
+
+
+def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
+    process, run = begun(house, launch, "halting", 9)
     os.killpg(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
     process.kill()
     process.wait()
-    while run.active: time.sleep(.05)  # papermill sees that its kernel is gone
+    wait_for(lambda: not run.active, "papermill to see that its kernel is gone")
     assert run.status in ("interrupted", "failed") and run.result() == {}
-    assert 10 < len(run.metrics()) < TINY["steps"] and list_checkpoints(house/"checkpoints/halting/dynamics")
+    assert 7 < len(run.metrics()) < TINY["steps"] and list_checkpoints(run.checkpoints/"dynamics")
 
     process = launch("run", "--resume", "halting")
-    wait_for(lambda: len(run.metrics()) >= 29, "29 rows", process)
+    wait_for(lambda: len(run.metrics()) >= 19, "19 rows", process)
     process.send_signal(signal.SIGTERM)
     assert "halting stopped" in ended(process)
     step = run.result()["steps_done"]
-    assert run.result()["stopped"] and run.status == "stopped" and 29 <= step < TINY["steps"]
-    assert [f.name for f in list_checkpoints(house/"checkpoints/halting/dynamics")][-1] == f"step_{step:06d}"
-    assert all((run.folder/name).exists() for name in ("report.html", "media/training_dynamics.png")) and len(Report.load(run.folder)) > 10
-    cells = [cell for cell in read_json(run.folder/"notebook.ipynb")["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["execution_count"] for cell in cells)
+    assert run.result()["stopped"] and run.status == "stopped" and 19 <= step < TINY["steps"]
+    assert list_checkpoints(run.checkpoints/"dynamics")[-1].name == f"step_{step:06d}"
+    assert all((run.folder/name).exists() for name in ("report.html", "media/training_dynamics.png"))
+    assert len(Report.load(run.folder)) > 10
+    cells = read_json(run.folder/"notebook.ipynb")["cells"]
+    assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
 
     ended(launch("run", "--resume", "halting"))
-    ended(whole)
-    assert curve(run) == curve(Run(house/"outputs/whole"))
-    assert weights(house, "halting") == weights(house, "whole")
-    assert run.status == "done" and run.result()["steps_done"] == TINY["steps"] and not run.result()["stopped"]
+    whole = by_hand(NOTEBOOKS/"train_dynamics.ipynb", TINY)  # never interrupted
+    assert curve(run) == curve(whole)
+    assert weights(run.checkpoints) == weights(whole.checkpoints)
+    assert run.status == "done" and run.result()["steps_done"] == TINY["steps"]
+    assert not run.result()["stopped"]
 
-    monkeypatch.chdir(house)  # what the training leaves is all that the doctor needs
-    report = doctor_checkpoint("checkpoints/halting/dynamics")
+    report = doctor_checkpoint("checkpoints/halting/dynamics")  # all that the doctor needs is there
     expected = """codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save
-        batch_independence causality action_reach noise_reach step_reach param_coverage tau_support
-        skill_copy action_effect yaw_readback""".split()
+        batch_independence causality action_reach noise_reach step_reach param_coverage
+        tau_support skill_copy action_effect yaw_readback""".split()
     assert set(expected) <= {f.check for f in report}
     assert "The card promises 9.0 dB" in report["codec_roundtrip"].message
     assert not [f for f in report if "raised" in f.message or "Not measured" in f.message], report
 
 
+@pytest.mark.slow
 def test_stopped_before_the_first_step(house, launch):
     process, run = begun(house, launch, "early", 0, tokenizer="")
     process.send_signal(signal.SIGTERM)
     ended(process)
     result = run.result()
-    assert (run.status, result["stopped"], result["steps_done"], result["checkpoint"]) == ("stopped", True, 0, None)
+    assert (run.status, result["stopped"], result["steps_done"]) == ("stopped", True, 0)
+    assert result["checkpoint"] is None
     assert run.metrics() == [] and (run.folder/"report.html").exists()
 
 
-def test_sweep_names_the_member_that_failed(house, sweep, monkeypatch, capsys):
-    ended(sweep, 1)
+@pytest.mark.slow
+def test_sweep_names_the_member_that_failed(house, launch, monkeypatch, capsys):
+    grid = "grid:\n  model: [{width: 8}, {width: 8, fine: 64}]\n"
+    (house/"sweep.yaml").write_text("base: {dataset: toy, steps: 6, batch: 4}\n" + grid)
+    sweep = "sweep", NOTEBOOKS/"train_tokenizer.ipynb", "-f", "sweep.yaml", "--name", "two"
+    ended(launch(*sweep), 1)
     monkeypatch.chdir(house)
     assert main(["runs", "--compare", "two"]) == 0
     _, *rows = capsys.readouterr().out.strip().split("\n")
@@ -151,14 +295,26 @@ def test_sweep_names_the_member_that_failed(house, sweep, monkeypatch, capsys):
     assert "64 x 64 do not divide into tokens of 128 pixels" in rows[1]
     assert Run.open("two_000").result()["psnr"] > 0
 
+# ---- configurations
 
-def test_configs_fit_their_notebooks():
-    for file in (ROOT/"configs").glob("*.yaml"):  # train_tokenizer_vq.yaml is for train_tokenizer.ipynb
-        notebook = max((n for n in NOTEBOOKS.glob("*.ipynb") if f"{file.stem}_".startswith(f"{n.stem}_")), key=lambda n: len(n.stem))
-        params = check_params(notebook, read_yaml(file))
-        if notebook.stem == "train_tokenizer": dict(conv=ConvTokenizer, vq=VQTokenizer, transformer=TransformerTokenizer)[params["kind"]](tuple(params["size"]), **params["model"])
-        if notebook.stem == "train_dynamics":
-            given = dict(SIZES[params["scale"]] if params["scale"] else {}) | params["model"]
-            with torch.device("meta"): dict(conv=ConvDynamics, transformer=TransformerDynamics)[params["kind"]](DOOM.to_dict(), 48, (8, 8), 4, **given)
-            NoiseSchedule(targets="every" if params["kind"] == "transformer" else "last", **params["schedule"])
-            Recipe(params["steps"], lr=params["lr"], lengths=Lengths(**dict(short=4) | params["lengths"]), **params["recipe"])
+
+def notebook_of(config):
+    "train_tokenizer_vq.yaml is for train_tokenizer.ipynb."
+    fits = [n for n in NOTEBOOKS.glob("*.ipynb") if f"{config.stem}_".startswith(f"{n.stem}_")]
+    return max(fits, key=lambda n: len(n.stem))
+
+
+@pytest.mark.parametrize("config", sorted((ROOT/"configs").glob("*.yaml")), ids=lambda f: f.stem)
+def test_config_fits_its_notebook(config):
+    notebook = notebook_of(config)
+    params = check_params(notebook, read_yaml(config))
+    if notebook.stem == "train_tokenizer":
+        TOKENIZERS[params["kind"]](tuple(params["size"]), **params["model"])
+    if notebook.stem == "train_dynamics":
+        kind = DYNAMICS[params["kind"]]
+        given = dict(SIZES[params["scale"]] if params["scale"] else {}) | params["model"]
+        with torch.device("meta"):
+            kind.make(DOOM.to_dict(), 48, (8, 8), 4, **kind.model | given)
+        NoiseSchedule(**kind.schedule | params["schedule"])
+        lengths = Lengths(**dict(short=4) | params["lengths"])
+        Recipe(params["steps"], lr=params["lr"], lengths=lengths, **params["recipe"])

@@ -24,9 +24,9 @@ class NoiseSchedule:
     bootstrap: float = .25      # share of clips that learn larger steps; 0: none does
     pure: float = .4            # share of targets set to pure noise
     context_noise: float = .2   # highest noise of a context frame
-    targets: str = "last"       # last frame of each clip, or every frame with its own noise
-    step_of: str = "frame"      # every: step sizes of larger steps by frame, or by clip
-    odds: str = "uniform"       # of step d: uniform over the powers of 2, or inverse: P(d) ∝ 1/d
+    targets: str = "last"       # last or every: which frames of a clip, each with its own noise
+    step_of: str = "frame"      # frame or clip: which has one size of larger steps; for targets = every
+    odds: str = "uniform"       # uniform or inverse: P(d) of a step size d equal, or ∝ 1/d
     start: int = 0              # optimizer steps before larger steps are learnt
     weight: str = "uniform"     # of a target: uniform, ramp or velocity, see `weights`
     clean: float = 0.           # every: share of targets with noise up to `context_noise`
