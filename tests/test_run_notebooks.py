@@ -57,11 +57,11 @@ def house(tmp_path_factory):
     "A working tree with a data set, an untrained tokenizer and its latents."
     root = tmp_path_factory.mktemp("house")
     (root/"settings.ini").write_text(SETTINGS)
-    toy = toy_dataset(root/"data/toy", episodes=5, frames=40, test=2, size=(64, 64))
+    toy = toy_dataset(root/"data/toy", episodes=5, frames=80, test=2, size=(64, 64))
     store = build_frames(toy, root/"data/toy_frames")
     torch.manual_seed(0)
     tokenizer = ConvTokenizer((64, 64), width=8).eval()
-    frames = to_float(Clips(store, "train", 40).get([(0, 0)]).data)
+    frames = to_float(Clips(store, "train", 80).get([(0, 0)]).data)
     with torch.no_grad():
         tokenizer.statistics.fit(tokenizer.raw(frames))
     card = dict(dataset=store.name, metrics=dict(psnr=9.))

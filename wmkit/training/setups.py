@@ -44,7 +44,8 @@ from ..tokenizers.perceptual import Perceptual
 from ..tokenizers.protocol import TokenizerLoss
 from ..tokenizers.transformer import TransformerTokenizer
 from ..tokenizers.vq import VQTokenizer, continuous
-from .memory import Forecast, check_memory_peak, forecast, this_device
+from .memory import Forecast, Question, check_memory_peak, forecast
+from .memory import this_device
 from .trainer import Checkpoints, LivePlot, Recipe, Result, make_optimizer
 from .trainer import steps_for_budget, train
 from ..worlds.load import open_model, open_world
@@ -441,11 +442,10 @@ def curriculum(self:DynamicsPlan) -> Curriculum:
 def forecast(self:DynamicsPlan) -> Forecast:
     "Memory and time on this machine."
     device = get_device(self.recipe.device)
-    how = dict(ema=self.recipe.ema is not None,
-               precision=get_precision(self.recipe.precision, device),
-               optimizer=lambda model: make_optimizer(model, self.recipe))
-    steps, here = self.recipe.steps, this_device(device)
-    return forecast(self.make, self.loss, steps, self.lengths, here, **how)
+    question = Question(self.make, self.loss, ema=self.recipe.ema is not None,
+                        precision=get_precision(self.recipe.precision, device),
+                        optimizer=lambda model: make_optimizer(model, self.recipe))
+    return forecast(question, self.recipe.steps, self.lengths, this_device(device))
 
 @patch
 def check(self:DynamicsPlan,
