@@ -71,7 +71,7 @@ def _sweep(args):
     spec, name = read_yaml(args.f) if args.f else None, args.resume or args.name
     return sweep(args.notebook, spec, name, resume=bool(args.resume), retry=args.retry)
 
-# %% ../nbs/90_cli.ipynb #c979affe
+# %% ../nbs/90_cli.ipynb #9146cc25
 def _record(args):
     from wmkit.data.record import record
     names = ("maps", "seed", "skip", "test")
@@ -89,7 +89,9 @@ def _doctor(args):
     if args.list:
         return _list_checks()
     from wmkit.doctor import report as doctor
-    if args.folder is None or not Path(args.folder).exists():
+    if args.folder is None:
+        raise ValueError("doctor: give the folder of a checkpoint or of a data set, or --list")
+    if not Path(args.folder).exists():
         raise FileNotFoundError(f"{args.folder} does not exist; expected the folder of a data set, "
                                 "such as data/NAME, or of a checkpoint")
     data = (Path(args.folder)/"meta/info.json").is_file()
