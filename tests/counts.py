@@ -82,7 +82,7 @@ def public_doors(tree):
 
 
 def _patches(function):
-    return any("patch" in ast.unparse(d) for d in function.decorator_list)
+    return any(re.match(r"patch\b", ast.unparse(d)) for d in function.decorator_list)
 
 
 def count(files) -> Counts:

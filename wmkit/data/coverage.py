@@ -9,7 +9,6 @@ __all__ = ['ROW_KINDS', 'RARE', 'row_kinds', 'transitions', 'ChannelUse', 'Cover
 import math
 from dataclasses import asdict, dataclass
 import numpy as np
-from matplotlib.figure import Figure
 from .actions import ActionSpace
 from .episodes import Dataset
 from ..findings import small_figure
@@ -176,7 +175,7 @@ def coverage(
         channels=channels)
 
 # %% ../../nbs/13_coverage.ipynb #01fea9d2
-def draw_coverage(found: Coverage) -> Figure:
+def draw_coverage(found: Coverage) -> object:
     "How often, with what, and how long each channel is used; red never changes, brown is rare."
     names = list(found.channels)
     figure, (shares, matrix, runs) = small_figure(9, max(2.2, .8 + .17*len(names)), 3)

@@ -17,8 +17,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from fastcore.basics import patch
 from ..core import atomic_folder, read_json, write_json
@@ -58,6 +56,7 @@ def _features(space, states, fps, height, width):
 # %% ../../nbs/11_episodes.ipynb #d41034f4
 def _vector_column(rows):
     "A parquet column of float32 vectors [t n]; of single numbers where n is 1, as LeRobot has it."
+    import pyarrow as pa
     flat = pa.array(rows.reshape(-1))
     return flat if rows.shape[1] == 1 else pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
 
@@ -78,6 +77,8 @@ def _pandas_column(name):
 
 def _write_tasks(path, tasks):
     "The task table as pandas writes it: indexed by the task's text."
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     numbers, texts = pa.array(range(len(tasks)), pa.int64()), pa.array(tasks, pa.string())
     pandas = dict(index_columns=["task"], column_indexes=[], pandas_version="2.0.0",
                   columns=[_pandas_column(name) for name in PANDAS_COLUMNS])
@@ -291,6 +292,7 @@ class _Rows:
 @patch
 def _row_table(self: EpisodeWriter, rows, index):
     "The episode's rows as LeRobot has them."
+    import pyarrow as pa
     t = np.arange(len(rows.actions))
     columns = dict(action=_vector_column(rows.actions))
     if self.states:
@@ -305,6 +307,7 @@ def _row_table(self: EpisodeWriter, rows, index):
 @patch
 def _data_file(self: EpisodeWriter, chunk, schema):
     "The writer of the next data file."
+    import pyarrow.parquet as pq
     if self.data is not None:
         self.data.close()
     path = self.folder/DATA_PATH.format(chunk_index=0, file_index=chunk)
@@ -362,6 +365,8 @@ def _info(self: EpisodeWriter, test):
 # %% ../../nbs/11_episodes.ipynb #af77aefb
 @patch
 def _write_meta(self: EpisodeWriter, test):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     meta = self.folder/"meta"
     (self.folder/EPISODES_PATH).parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(self.episodes), self.folder/EPISODES_PATH)
@@ -403,6 +408,8 @@ class Episode:
 # %% ../../nbs/11_episodes.ipynb #bd058551
 def _read_table(path, **kwargs):
     "A parquet file; the error names it."
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is missing: copy the dataset again, or record it again")
     try:
@@ -482,8 +489,8 @@ def path(self: Dataset, index: int, what: str = "video") -> Path:
     return self.root/self.info[f"{what}_path"].format(video_key=VIDEO, **numbers)
 
 @patch
-def rows(self: Dataset, index: int) -> pa.Table:
-    "The parquet rows of episode `index`."
+def rows(self: Dataset, index: int) -> object:
+    "The rows of episode `index`, a pyarrow Table."
     return _read_table(self.path(index, "data"), filters=[("episode_index", "==", index)])
 
 # %% ../../nbs/11_episodes.ipynb #de97e07a

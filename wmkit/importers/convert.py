@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 from textwrap import fill
 from typing import NamedTuple
 import numpy as np
-from matplotlib.figure import Figure
 from fastcore.basics import patch
 from ..core import Progress, atomic_folder, read_json, write_json
 from ..data.actions import ActionSpace, pool
@@ -60,7 +59,7 @@ def _action_text(action, space) -> str:
     return "\n".join(lines) or "nothing"
 
 # %% ../../nbs/12_convert.ipynb #edd4f0ab
-def show_rows(rows: Iterator, space: ActionSpace, most: int = 4) -> Figure:
+def show_rows(rows: Iterator, space: ActionSpace, most: int = 4) -> object:
     "A figure of the first `most` rows: each frame under its action; a `Break` as its reason."
     shown = list(rows)[:most]
     figure, axes = small_figure(1.8*len(shown), 1.9, len(shown))
