@@ -58,6 +58,7 @@ def _check_state(state, where="state"):
         raise ValueError(f"{where} is a {type(state).__name__}; a state holds tensors, numbers, "
                          "text, lists and dicts alone")
 
+# %% ../nbs/02_checkpoints.ipynb #e716d74a
 def save_state(path: Path | str, state: dict) -> None:
     "Writes an optimizer's state, generators, a data cursor: whole or not at all."
     path = Path(path)
@@ -123,6 +124,7 @@ def _first_eight(items, what):
     more = f", and {len(items) - 8} more" if len(items) > 8 else ""
     return f"{len(items)} {what}: {', '.join(items[:8])}{more}"
 
+# %% ../nbs/02_checkpoints.ipynb #bad19aed
 def load_report(
     folder: Path | str,     # a checkpoint's folder, or a .safetensors file
     model: torch.nn.Module  # that should hold these weights
@@ -160,6 +162,7 @@ def _read_config(folder):
     config = read_json(file)
     return config.pop("class", None), config
 
+# %% ../nbs/02_checkpoints.ipynb #24bb2bc7
 def build_model(
     folder: Path | str   # a checkpoint's folder
 ) -> torch.nn.Module:
@@ -194,6 +197,7 @@ def load_weights(
                          "precision: restore them")
     return model
 
+# %% ../nbs/02_checkpoints.ipynb #82d35d5f
 def load_model(
     folder: Path | str,                 # a checkpoint's folder
     device: torch.device | str = "cpu"
@@ -212,6 +216,7 @@ def list_checkpoints(folder: Path | str) -> list[Path]:
     found = {f: re.fullmatch(r"step_(\d+)", f.name) for f in complete}
     return sorted((f for f, match in found.items() if match), key=lambda f: int(found[f][1]))
 
+# %% ../nbs/02_checkpoints.ipynb #a613865a
 def latest(folder: Path | str) -> Path | None:
     "The newest checkpoint in `folder`, or None."
     return next(iter(list_checkpoints(folder)[::-1]), None)
@@ -229,6 +234,7 @@ def best(
             found.append((value if largest else -value, i, checkpoint))
     return max(found)[2] if found else None
 
+# %% ../nbs/02_checkpoints.ipynb #6d6f484f
 def find_checkpoint(path: Path | str) -> Path:
     "`path` if it is a checkpoint, else the newest in it; FileNotFoundError names what is there."
     path = Path(path)

@@ -131,6 +131,7 @@ def seed_everything(seed: int) -> None:
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
+# %% ../nbs/00_core.ipynb #f6a9662d
 def rng_state() -> dict:
     "The state of python's, numpy's and torch's generators as a dict of tensors."
     import numpy, torch
@@ -206,6 +207,7 @@ def to_plain(value: object) -> object:
     raise ValueError(f"cannot write {type(value).__name__} to JSON: {value!r}; give numbers, text, "
                      "lists or dicts")
 
+# %% ../nbs/00_core.ipynb #26c60379
 def from_plain(value: object) -> object:
     "The inverse of `to_plain` for the non-finite numbers."
     if isinstance(value, str):
@@ -268,6 +270,7 @@ def format_time(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
+# %% ../nbs/00_core.ipynb #bad27848
 class Progress:
     "Prints how far a long task is, how fast, how long it still takes, and the last values."
     def __init__(self,
@@ -307,6 +310,7 @@ def _wait(self: Progress, now):
         return .1
     return min(10., max(self.every, (now - self.start)/10)) if self.every else 0.
 
+# %% ../nbs/00_core.ipynb #e5a89629
 @patch
 def update(self: Progress, n: int = 1, **values) -> None:
     "Counts `n` more units done; `values` (numbers) are shown in the next line."

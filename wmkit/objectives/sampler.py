@@ -23,6 +23,7 @@ def _pure_noise(shape, generator):
                          "expected one, or one for each row")
     return torch.stack([torch.randn(shape[1:], generator=g, device=g.device) for g in generator])
 
+# %% ../../nbs/43_sampler.ipynb #781dccbd
 def sample(
     predict: Callable,      # (noisy [b ...], noise [b], step_size [b]) -> clean latents [b ...]
     shape: Sequence[int],   # of the latents, batch first

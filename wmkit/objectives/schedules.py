@@ -112,6 +112,7 @@ def shares(self: Lengths,
     found = {self.short_work: 1 - long, self.long_work: long}
     return {work: share for work, share in found.items() if share > 0}
 
+# %% ../../nbs/42_schedules.ipynb #8e71b296
 def steps_within(
     seconds: float,                  # to spend
     cost: dict,                      # {length: seconds of one step}
@@ -148,6 +149,7 @@ class Phase(NamedTuple):
     steps: int       # expected
     frames: int      # expected, in each process
 
+# %% ../../nbs/42_schedules.ipynb #6c94d539
 @dataclass
 class Curriculum:
     "A training on paper: shown in a notebook as a table and a picture."
@@ -171,6 +173,7 @@ class Curriculum:
                 found += [_phase(a, b, work, share) for work, share in shares.items()]
         return found
 
+# %% ../../nbs/42_schedules.ipynb #db8fbe06
 def _phase(start, end, work, share):
     steps = share*(end - start)
     return Phase(start, end, *work, round(steps), round(steps*math.prod(work)))
@@ -190,6 +193,7 @@ def schedules(self: Curriculum) -> dict[str, dict]:
         found[name] = dict(value=value, low=-math.inf, smooth=False)
     return found
 
+# %% ../../nbs/42_schedules.ipynb #e842a70f
 @patch
 def _is_steep(self: Curriculum):
     "Whether the rate rises or falls in less than five steps: a jump that is meant."
@@ -216,6 +220,7 @@ def draw(self: Curriculum) -> object:
             axis.set_yticks(sorted(set(values)))
     return figure
 
+# %% ../../nbs/42_schedules.ipynb #0e47825f
 @patch
 def _repr_html_(self: Curriculum):
     recipe, fall = self.recipe, getattr(self.recipe, "schedule", "linear")

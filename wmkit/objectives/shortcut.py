@@ -79,6 +79,7 @@ def _learners(self: NoiseSchedule, clips, generator, steps_done):
     chance = torch.rand((), generator=generator, device=generator.device)
     return math.floor(share + chance.item()) if share % 1 else int(share)
 
+# %% ../../nbs/40_shortcut.ipynb #336b38e2
 @patch
 def _step_sizes(self: NoiseSchedule, shape, smallest, generator):
     "Step sizes above the smallest, or with `smallest` all."
@@ -102,6 +103,7 @@ def _draw_step_size(self: NoiseSchedule, clips, frames, larger, generator):
     learns = learns.reshape(-1, *[1]*(len(shape) - 1))
     return torch.where(learns, step_size, 1/self.finest)
 
+# %% ../../nbs/40_shortcut.ipynb #8108681e
 @patch
 def _draw_noise(self: NoiseSchedule, step_size, generator):
     "Noise of the targets: multiples of the step size in (0, 1], a share of them pure."
@@ -125,6 +127,7 @@ def context(self: NoiseSchedule,
     share = torch.rand(shape[0], 1, generator=generator, device=generator.device)
     return (self.context_noise*share).expand(shape)
 
+# %% ../../nbs/40_shortcut.ipynb #54fd118e
 @patch
 def draw(self: NoiseSchedule,
     clips: int, frames: int,
@@ -191,6 +194,7 @@ class _Noised:
         "(noisy, noise, step size) of the targets of these clips."
         return [x[rows, self.first:] for x in (self.noisy, self.noise, self.step_size)]
 
+# %% ../../nbs/40_shortcut.ipynb #f32a42b7
 def _draw(clip, schedule, generator, steps_done):
     "The clip's latents with noise by the schedule."
     latents, (b, t), device = clip.data.float(), clip.data.shape[:2], clip.data.device
@@ -218,6 +222,7 @@ def _ask(dynamics, clip, noised, rows=slice(None)):
 
     return predict
 
+# %% ../../nbs/40_shortcut.ipynb #124d0dd7
 _FASTEST = 8.  # units of latents, which are normalised, a unit of noise
 
 def _bounded(target, noisy, noise):
@@ -244,6 +249,7 @@ class ShortcutErrors(NamedTuple):
     step_size: torch.Tensor
     larger: torch.Tensor     # bool: a step above the smallest, learnt from two half steps
 
+# %% ../../nbs/40_shortcut.ipynb #1f139db0
 def shortcut_errors(
     dynamics: nn.Module, clip: object, schedule: NoiseSchedule, generator: torch.Generator,
     steps_done: int | None = None    # see `shortcut_loss`
@@ -287,6 +293,7 @@ def _loss_parts(found, schedule):
         parts[f"bootstrap_k{K}"] = larger & (found.step_size == 1/K)
     return {name: _mean_where(error, mask) for name, mask in parts.items()}
 
+# %% ../../nbs/40_shortcut.ipynb #d57c7528
 def shortcut_loss(
     dynamics: nn.Module,         # see wmkit.dynamics.protocol; takes `alone` if schedule.single
     clip: object,                # data: latents [b t n d], actions [b t a], known [b t]
@@ -345,6 +352,7 @@ def _count(self: ShortcutLoss, error, larger, steps_done):
         torch.distributed.all_reduce(sums)
     self.sums += sums
 
+# %% ../../nbs/40_shortcut.ipynb #b86652da
 @patch
 def _close(self: ShortcutLoss):
     "Takes the sums of the optimizer step that ended into the running mean."

@@ -51,6 +51,7 @@ def _find(path, names=("",)):
     raise FileNotFoundError(f"nothing to open at {str(path)!r}: {looked}. Give the name or folder "
                             f"of a run, or a folder that holds a checkpoint{_worlds_there_are()}")
 
+# %% ../../nbs/53_load.ipynb #c9ad266f
 def _what_is_at(place):
     "What is at a place where no checkpoint was found."
     if not place.exists():
@@ -76,6 +77,7 @@ def open_model(
 # %% ../../nbs/53_load.ipynb #dd452fba
 def _hash_of(checkpoint): return read_json(checkpoint/"card.json").get("hash")
 
+# %% ../../nbs/53_load.ipynb #79b0ecf6
 def _named_tokenizer(checkpoint, card):
     "The tokenizer's checkpoint at the path on the card, or None."
     if not card.get("tokenizer"):

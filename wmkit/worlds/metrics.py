@@ -195,6 +195,7 @@ def action_classes(
     columns = [_channel_classes(c, actions[..., i]) for i, c in enumerate(space.channels)]
     return torch.stack(columns, -1), [_class_count(c) for c in space.channels]
 
+# %% ../../nbs/51_metrics.ipynb #720b2f68
 def class_recall(
     found: torch.Tensor, truth: torch.Tensor   # n each, int
 ) -> tuple[float, int]:
@@ -220,6 +221,7 @@ def small(
     shrunk = F.adaptive_avg_pool2d(frames.float().flatten(0, -4), size)
     return shrunk.unflatten(0, frames.shape[:-3])
 
+# %% ../../nbs/51_metrics.ipynb #d34e4ef1
 def _pair_features(a, b):
     "Of frames n 3 h w one after the other [n c h/4 w/4]: both, and how shifts of the first fit."
     a, b = small(a), small(b)
@@ -285,6 +287,7 @@ def train_inverse(
         _fit(model, features, classes.to(device), seconds, seed)
     return model.eval()
 
+# %% ../../nbs/51_metrics.ipynb #2ead7e8b
 def _class_weights(classes, counts):
     "For each channel, weights that give every class that occurs the same share."
     weights = []

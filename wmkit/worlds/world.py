@@ -57,6 +57,7 @@ class WorldState:
     turn: int                   # steps since `reset`
     clock: list                 # [turn of the newest state that shares these caches]
 
+# %% ../../nbs/50_world.ipynb #a658bcde
 @patch
 def _decoder_of(self: World, latents):
     "What a causal decoder keeps of latents [b t n d]; None where frames are decoded alone."
@@ -105,6 +106,7 @@ def step(self: World,
     frame = self._decode_and_keep(state.decoder, latents, past)
     return replace(state, dynamics=dynamics, turn=state.turn + 1), frame
 
+# %% ../../nbs/50_world.ipynb #6f6e616b
 @patch
 def _decode_and_keep(self: World, decoder, latents, past):
     "The frame of `latents`; the decoder goes on with `past`."
