@@ -464,7 +464,7 @@ def _check_episodes(scan, sample, scanned, space, lags, episode) -> LagScan:
 # %% ../../nbs/13_align.ipynb #4839d037
 def lag_scan(
     frames: list,             # episodes [t 3 h w]
-    actions: list,            # episodes [t a]: row t said to be taken AT frame t
+    actions: list,            # episodes [t a]: row t as if taken AT frame t
     space: ActionSpace,
     lags: range = range(-4, 5),  # rows by which the actions may be off
     strength: float = .03,    # of the ridge, in shares of the number of rows
