@@ -18,6 +18,7 @@ from fastcore.basics import patch
 # %% ../../nbs/10_actions.ipynb #7f2b4bca
 KINDS = ("button", "delta", "level", "choice")
 
+# %% ../../nbs/10_actions.ipynb #7315374b
 @dataclass(frozen=True)
 class Channel:
     "One number of an action."
@@ -77,6 +78,7 @@ def _wrong_cell(space, actions):
     wrong = np.argwhere(~right | (whole & (actions != np.round(actions))))
     return tuple(int(i) for i in wrong[0]) if len(wrong) else None
 
+# %% ../../nbs/10_actions.ipynb #ad0f5601
 @patch
 def check(
     self: ActionSpace,
@@ -148,6 +150,7 @@ def pool(
             pooled[:, column] = values.mean(1)
     return pooled
 
+# %% ../../nbs/10_actions.ipynb #d6102e3e
 @patch
 def pooled(self: ActionSpace, group: int) -> ActionSpace:
     "The space of actions pooled over `group` frames: deltas reach `group` times as far."
@@ -168,6 +171,7 @@ def group_starts(
     m = n*target//source
     return np.array([-(-k*source//target) for k in range(m + 1)], dtype=np.int64)
 
+# %% ../../nbs/10_actions.ipynb #f3e42707
 def resample(
     actions: np.ndarray,     # t a: row t taken at frame t
     source: Fraction | str,  # frames a second
@@ -196,6 +200,7 @@ def _within(x, limit, name):
         raise ValueError(f"{name}: {found}; expected numbers in {span}: clip them first")
     return x
 
+# %% ../../nbs/10_actions.ipynb #74b9b4c8
 def mu_law(x: np.ndarray, mu: float) -> np.ndarray:
     "x in [-1, 1] (array or tensor) with the scale around 0 magnified; mu = 0 changes nothing."
     x, lib = _within(x, 1, "mu_law"), _library(x)
@@ -219,12 +224,14 @@ def bin_centres(
                          " expected a limit that is a whole number of bins, and mu >= 0")
     return limit*mu_law_inverse(np.arange(-half, half + 1)/half, mu)
 
+# %% ../../nbs/10_actions.ipynb #fd1147b3
 def to_bins(x: np.ndarray, limit: float, size: float, mu: float = 0.) -> np.ndarray:
     "The bins (whole numbers from 0) of values in [-limit, limit], array or tensor."
     half, x = len(bin_centres(limit, size, mu))//2, _within(x, limit, "to_bins")
     bins = _library(x).round(mu_law(x/limit, mu)*half + half)  # ties to the even bin, as VPT does
     return bins.long() if hasattr(bins, "long") else bins.astype(np.int64)
 
+# %% ../../nbs/10_actions.ipynb #280dd3fa
 def from_bins(bins: np.ndarray, limit: float, size: float, mu: float = 0.) -> np.ndarray:
     "The centres of bins: float64 for an array, float32 for a tensor."
     centres = bin_centres(limit, size, mu)
@@ -285,6 +292,7 @@ def map_to(
     print(mapping)
     return mapping
 
+# %% ../../nbs/10_actions.ipynb #8c4b9813
 def _check_alike(mine, theirs):
     for field in ("kind", "unit", "sign"):
         x, y = getattr(mine, field), getattr(theirs, field)

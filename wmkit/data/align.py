@@ -33,6 +33,7 @@ def _overlap(d, size):
     "The slices of two rows of pixels that overlap when the first is moved by d."
     return slice(max(0, -d), size - max(0, d)), slice(max(0, d), size - max(0, -d))
 
+# %% ../../nbs/13_align.ipynb #8301021a
 def _shift_correlation(a, b, reach_x, reach_y=0):
     "Correlation [n, 2 reach_y + 1, 2 reach_x + 1] of `b` with `a` moved down by dy, right by dx."
     h, w = a.shape[-2:]
@@ -52,6 +53,7 @@ def _is_flat(a, b):
     brightness = torch.maximum(a.abs().amax((-1, -2)), a.new_tensor(1e-6))
     return contrast < 1e-3*brightness
 
+# %% ../../nbs/13_align.ipynb #51e81381
 def estimate_shift(
     a: torch.Tensor,  # frames n 3 h w, uint8 or float
     b: torch.Tensor,  # the frames after them
@@ -129,6 +131,7 @@ def _read(x, y, fold, strength):
         base += (y[~train] - level).square().sum(0)
     return reading, 1 - (y - reading).square().sum(0)/base.clamp_min(1e-9)
 
+# %% ../../nbs/13_align.ipynb #94b358aa
 def _rows(actions, lag, edge):
     "Rows of every episode `lag` after the first frame of each pair, for pairs that all lags have."
     return torch.cat([a[edge + lag:len(a) - 1 - edge + lag] for a in actions]).double()
@@ -148,6 +151,7 @@ class _Fit(NamedTuple):
     pull: torch.Tensor     # weighted residuals
     trust: torch.Tensor    # robust weight of each row
 
+# %% ../../nbs/13_align.ipynb #4c809413
 def _robust_fit(z, reading, rounds=3):
     "Regression of `reading` [n] on `z` [n k] in which outliers weigh little."
     trust = torch.ones_like(reading)
@@ -193,6 +197,7 @@ class Evidence:
     r2: float = math.nan      # held-out, at the lag at which the channel is read best
     chance: float = math.nan  # R2 that is reached by rows of other moments
 
+# %% ../../nbs/13_align.ipynb #18ebcd97
 def _certainty(found, best, times=200):
     "Share of resampled blocks in which the lag at index `best` has the largest response."
     change, g = found.change, torch.Generator().manual_seed(0)
@@ -200,6 +205,7 @@ def _certainty(found, best, times=200):
     again = found.mean + torch.stack([change[d].sum(0) for d in draws]) - change.sum(0)
     return float((again.abs().argmax(1) == best).double().mean())
 
+# %% ../../nbs/13_align.ipynb #029ff81a
 def _weigh(lags, found: _Response) -> Evidence:
     "The evidence in a response: which lag is largest, and how far ahead it is."
     size, sign, variance = found.mean.abs(), found.mean.sign(), found.covariance.diagonal()
@@ -252,6 +258,7 @@ def _check_pairs(frames, actions, space):
             raise ValueError(f"episode {e}: {len(f)} frames, actions {list(a.shape)};"
                              f" expected [{len(f)}, {space.size}]")
 
+# %% ../../nbs/13_align.ipynb #b8965123
 class _Sample(NamedTuple):
     "Pairs of consecutive frames, of the episodes that are long enough."
     episodes: list          # their indices
@@ -260,6 +267,7 @@ class _Sample(NamedTuple):
     actions: list           # [t a] of each episode
     rows: torch.Tensor      # n a: the row at lag 0 of each pair
 
+# %% ../../nbs/13_align.ipynb #59541847
 def _sample(frames, actions, features, edge) -> _Sample | None:
     keep = [i for i, f in enumerate(frames) if len(f) > 2*edge + 20]
     if not keep:
@@ -286,6 +294,7 @@ def _unusable(sample, names) -> str:
         return "nothing moves in the pictures"
     return ""
 
+# %% ../../nbs/13_align.ipynb #43a2b0de
 def _blocks(lengths):
     "Which block of BLOCK consecutive pairs, and which episode, every pair belongs to."
     count = [-(-n//BLOCK) for n in lengths]
@@ -301,6 +310,7 @@ class _Table(NamedTuple):
     moved: torch.Tensor  # n 20 c: rows of other moments, for what chance reaches
     block: torch.Tensor  # n
 
+# %% ../../nbs/13_align.ipynb #0ba28d2e
 def _tabulate(sample, space, names, lags, block) -> _Table:
     columns = [space.index(n) for n in names]
     scaled = [a[:, columns]/sample.rows[:, columns].std(0) for a in sample.actions]
@@ -318,6 +328,7 @@ class _Scanned(NamedTuple):
     evidence: dict   # Evidence
     parts: dict      # (reading [n], rows [n l])
 
+# %% ../../nbs/13_align.ipynb #319a8739
 def _scan(x, table: _Table, strength) -> _Scanned:
     "R2, responses and evidence of every channel, from the features `x` [n f]."
     names, lags, y, moved, block = table
@@ -344,6 +355,7 @@ class _Verdict(NamedTuple):
     doubt: str = ""
     shows: bool = True  # does any channel show in the motion?
 
+# %% ../../nbs/13_align.ipynb #cd2446e4
 class _Seen(NamedTuple):
     "The evidence of all channels."
     space: ActionSpace
@@ -380,6 +392,7 @@ def _channels_disagree(seen):
         each = ", ".join(f"{n} is off by {lag}" for n, lag in found.items())
         return _Verdict(seen.clearest(found), f"channels disagree: {each}")
 
+# %% ../../nbs/13_align.ipynb #82a7ed5f
 def _busier_channel_doubts(seen):
     if not seen.clear:
         return None
@@ -406,6 +419,7 @@ def _all_agree(seen):
     if seen.clear:
         return _Verdict(seen.clearest(seen.clear))
 
+# %% ../../nbs/13_align.ipynb #76ae1432
 def _nothing_shows(seen):
     if not seen.showing:
         channel = seen.clearest(seen.evidence)
@@ -421,6 +435,7 @@ def _too_weak(seen):
                                  " (3.5 in 8 are needed);"
                                  " more frames, or more varied actions, would tell")
 
+# %% ../../nbs/13_align.ipynb #f73d2284
 def _too_slow(seen):
     channel = seen.clearest(seen.showing)
     return _Verdict(channel, f"the motion follows {channel}, but too slowly to tell at which row it"
@@ -448,6 +463,7 @@ def _disagree(parts, episode, lags, best) -> dict:
             other[e] = found.best
     return other
 
+# %% ../../nbs/13_align.ipynb #dd5560f7
 def _check_episodes(scan, sample, scanned, space, lags, episode) -> LagScan:
     "The scan, no longer confident if some episodes say otherwise."
     e = scan.evidence
@@ -487,6 +503,7 @@ def lag_scan(
     scan = _verdict_of(found, _decide(_Seen(space, lags, found.evidence)), lags, len(sample.rows))
     return _check_episodes(scan, sample, found, space, wide, episode) if scan.confident else scan
 
+# %% ../../nbs/13_align.ipynb #ef7ceba0
 def _verdict_of(found, verdict, lags, pairs) -> LagScan:
     shown = found.evidence[verdict.channel]
     scores = {lag: found.channels[verdict.channel][lag] for lag in lags}
@@ -507,6 +524,7 @@ def _moves(features) -> dict:
         return sum(features[:, 12*scale + 6 + c] for scale in (0, 1) for c in columns)
     return dict(x=both(0), y=both(3), zoom=both(1, 5))
 
+# %% ../../nbs/13_align.ipynb #9b10b0b8
 def _promise(channel):
     "(axis, +1 or -1) of the move that + on `channel` promises; None if its name says nothing."
     axis, way = PROMISES.get(channel.name, (None, 0))
@@ -531,6 +549,7 @@ def _curves(value, move, around, signed):
     signs = [value[t].sign() if signed else 1 for t in whole]
     return [move[t + first:t + last + 1]*sign for t, sign in zip(whole, signs)]
 
+# %% ../../nbs/13_align.ipynb #c8d29c46
 def onset_response(
     frames: list,              # episodes [t 3 h w]
     actions: list,             # episodes [t a]: row t taken AT frame t
@@ -571,6 +590,7 @@ def _smoothed(actions, late):
         rows[t, late] = .6*rows[t - 1, late] + .4*rows[t, late]
     return rows
 
+# %% ../../nbs/13_align.ipynb #93b8b27b
 def _strength(move, rows, i, active, block):
     "By how many standard errors channel `i` moves the picture, all other active channels held."
     if not active[i] or not move.std() > 1e-6:
@@ -605,6 +625,7 @@ def key_effects(
         table[name] = KeyEffect(axis, seen, AXES[axis][way > 0], strength, _agrees(strength, least))
     return table
 
+# %% ../../nbs/13_align.ipynb #5c96bb6c
 def _agrees(strength, least):
     if abs(strength) < least:
         return "cannot tell"
@@ -624,6 +645,7 @@ class Gain:
     confident: bool = False
     reason: str = ""               # why it is not confident
 
+# %% ../../nbs/13_align.ipynb #4513b987
 class _Turns(NamedTuple):
     "Pairs of frames between which a channel turned the view."
     turn: torch.Tensor   # n: the channel
@@ -649,6 +671,7 @@ def _measure_turns(frames, actions, column, axis, least) -> _Turns:
     use = alone if alone.sum() >= 30 else usable
     return _Turns(turn[use], shift[use], across(frames[0]).shape[-1], least)
 
+# %% ../../nbs/13_align.ipynb #af8efd7b
 def _agreement(found: _Turns, gain):
     "Share of the turns that move the picture the way that most do."
     ways = (-found.shift*found.turn).sign()
@@ -708,6 +731,7 @@ def _wrap(angle, period):
     "The angle in [-period/2, period/2)."
     return (angle + period/2) % period - period/2
 
+# %% ../../nbs/13_align.ipynb #95e2a078
 def _fit_angle(change, turn, lag, period) -> AngleFit | None:
     "How well `change` [n] of the angle follows `turn` [n]; None where fewer than 30 rows turn."
     turns = turn.abs() > 1e-6
@@ -753,6 +777,7 @@ def _known_runs(known):
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(known, np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
 
+# %% ../../nbs/13_align.ipynb #2faed809
 def sample_stretches(
     dataset: Dataset,
     pairs: int = 3000,  # of consecutive frames, about
@@ -802,6 +827,7 @@ def _angles(dataset, stretches, actions) -> dict:
         found[channel] = angle_check(angles, [a[:, i] for a in actions])
     return found
 
+# %% ../../nbs/13_align.ipynb #8b9a834b
 def _at_lag(frames, actions, features, lag) -> tuple:
     "Frames, actions and features cut so that the row which explains a motion stands at it."
     first, last = max(0, -lag), max(0, lag)
@@ -831,6 +857,7 @@ class Effects:
         against = [n for n in self.keys if "contradicts" in self.verdicts(n)]
         return [n for n in against if n not in self.agreeing]
 
+# %% ../../nbs/13_align.ipynb #1f1a885b
 def _effects(dataset, frames, actions, features) -> Effects:
     space, gains = dataset.space, {}
     for n in [n for n in ("yaw", "pitch", "mouse_x", "mouse_y") if n in space.names]:
@@ -869,6 +896,7 @@ class Alignment:
             del found["scan"]
         return _plain(found)
 
+# %% ../../nbs/13_align.ipynb #6ea448ab
 def _plain(value):
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
@@ -885,6 +913,7 @@ def _say_effects(effects, space) -> str:
     text += f" Channels seen to act as named: {', '.join(good) or 'none'}"
     return text + (f"; not judged: {', '.join(rest)}." if rest else ".")
 
+# %% ../../nbs/13_align.ipynb #a6faaa24
 def _say_lag(scan) -> str:
     how = f"{scan.channel} explains the motion best"
     if not scan.confident:
@@ -899,6 +928,7 @@ def _say_lag(scan) -> str:
 # %% ../../nbs/13_align.ipynb #5e0b39fb
 _NOTHING = " so there is nothing to align."
 
+# %% ../../nbs/13_align.ipynb #1da81c71
 def judge_alignment(
     dataset: Dataset,
     pairs: int = 3000,  # of consecutive frames to look at

@@ -31,6 +31,7 @@ def _episodes(actions, space, known):
     _check_shapes(actions, known, space)
     return actions, known, space
 
+# %% ../../nbs/13_coverage.ipynb #17004e7d
 def _check_shapes(actions, known, space):
     for i, (a, k) in enumerate(zip(actions, known, strict=True)):
         if a.ndim != 2 or a.shape[1] != space.size:
@@ -56,6 +57,7 @@ def row_kinds(
     camera = np.array([c.kind == "delta" for c in space.channels])
     return active[:, ~camera].any(1) + 2*active[:, camera].any(1)
 
+# %% ../../nbs/13_coverage.ipynb #cedc44ce
 def transitions(
     actions: np.ndarray,              # t a
     space: ActionSpace,
@@ -92,6 +94,7 @@ class ChannelUse:
     held_95: float
     histogram: dict     # at: lower edges or values, counts
 
+# %% ../../nbs/13_coverage.ipynb #55bca54e
 def _run_lengths(active: np.ndarray) -> np.ndarray:
     "How long each stretch of True in bool [t] is."
     edges = np.flatnonzero(np.diff(np.asarray(active, bool), prepend=False, append=False))
@@ -116,6 +119,7 @@ def _persistence(stretches):
     moving = len(now) and now.std() > 0 and then.std() > 0
     return float(np.corrcoef(now, then)[0, 1]) if moving else math.nan
 
+# %% ../../nbs/13_coverage.ipynb #2e69dc07
 def _use(channel, stretches, company) -> ChannelUse:
     "The use of one channel from its stretches [t] and the number of active channels of all rows."
     v = np.concatenate(stretches).astype(np.float64)
@@ -191,6 +195,7 @@ def draw_coverage(found: Coverage) -> object:
     runs.invert_yaxis()
     return figure
 
+# %% ../../nbs/13_coverage.ipynb #a3dc941a
 def _draw_shares(axes, found, colours):
     names, uses = list(found.channels), found.channels.values()
     axes.barh(names, [c.active for c in uses], color=colours, alpha=.45)

@@ -31,6 +31,7 @@ def _contrast(a):  # 3 h w
     parts = _blocks(a)
     return np.abs(parts - parts.mean((-3, -1), keepdims=True)).sum() + FLAT*a.size
 
+# %% ../../nbs/12_cuts.ipynb #9ddd3a6f
 def _unexplained(a, b):
     "What is left of `a` once its blocks are looked for in `b`, as a share of its contrast."
     (ry, rx), a = REACH, a.transpose(2, 0, 1)
@@ -55,6 +56,7 @@ def _novelty(a, b) -> float:  # int16 18 24 3
 # %% ../../nbs/12_cuts.ipynb #730820e0
 CUT = .9  # a step with this score or more is a cut
 
+# %% ../../nbs/12_cuts.ipynb #5ea98e34
 class CutDetector:
     "Frames in, frames out `near` later, each with the score of the step that led to it."
     def __init__(self, near: int = 6):

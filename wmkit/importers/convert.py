@@ -36,6 +36,7 @@ class Break(NamedTuple):
     "The next row does not follow the last one."
     reason: str  # e.g. "frames 12 to 14 are missing"
 
+# %% ../../nbs/12_convert.ipynb #81ed15e8
 @dataclass
 class Recording:
     "What a reader returns: its rows, and the source's convention for actions."
@@ -184,6 +185,7 @@ def _zip_members(archive, path):
             plain = not stat.S_ISLNK(m.external_attr >> 16)
             yield Member(m.filename, m.file_size, plain, lambda m=m: archive.open(m))
 
+# %% ../../nbs/12_convert.ipynb #c18a1b67
 def _tar_members(archive, path):
     for m in archive:
         if not m.isdir():
@@ -201,6 +203,7 @@ def _guarded(act, path, name):
         raise ValueError(f"{path}: {name} cannot be read ({e}): damaged or truncated?"
                          " Download it again, or unpack it yourself") from None
 
+# %% ../../nbs/12_convert.ipynb #a7d66e3a
 def _open_archive(path):
     "(archive, its members)."
     try:
@@ -213,6 +216,7 @@ def _open_archive(path):
         raise ValueError(f"{path} cannot be opened as an archive ({e}):"
                          " truncated? Download it again") from None
 
+# %% ../../nbs/12_convert.ipynb #78689d52
 def _check_member(member, path) -> PurePosixPath:
     "Where a member is to be written; ValueError if that is outside of the folder."
     parts, name = PurePosixPath(member.name.replace("\\", "/")), f"{path}: member {member.name!r}"
@@ -230,6 +234,7 @@ def _write_member(member, file, date):
         shutil.copyfileobj(source, out)
     os.utime(file, ns=(date, date))  # unpacked again, it is the same source
 
+# %% ../../nbs/12_convert.ipynb #b823434a
 def unpack(
     path: Path,  # .zip, .tar, .tar.gz, .tgz, .tar.bz2 or .tar.xz
     dest: Path   # a new folder
@@ -258,6 +263,7 @@ def _work_folder(dest) -> Path:
     "Where an import into `dest` keeps what it has done so far."
     return Path(dest).with_name(f".{Path(dest).name}.import")
 
+# %% ../../nbs/12_convert.ipynb #985e1f1b
 def source_folder(source: Path | str, dest: Path | str) -> Path:
     "`source` itself; an archive is unpacked first, into the work folder of `dest`."
     source = Path(source)
@@ -293,6 +299,7 @@ def resampled(
             yield _pooled(group, space)
             group, made = [], made + 1
 
+# %% ../../nbs/12_convert.ipynb #e2bca5c0
 def _pooled(group, space):
     "The first row of a group with the action of all; not known if one of them is not."
     actions = [row.action for row in group]
@@ -307,6 +314,7 @@ def _check_numbers(name, value, names, hint=""):
     if not whole or len(value) != len(names.split(", ")):
         raise ValueError(f"{name}: {value!r}; expected {names}, whole numbers{hint}")
 
+# %% ../../nbs/12_convert.ipynb #92329659
 @dataclass(frozen=True)
 class Picture:
     "What is done to every frame."
@@ -421,6 +429,7 @@ class Plan:
         plain = dict(fps=str(self.fps), space=self.space.to_dict(), picture=asdict(self.picture))
         return vars(self) | plain
 
+# %% ../../nbs/12_convert.ipynb #c038af98
 @dataclass(frozen=True)
 class Task:
     "One recording to convert: what a worker needs to know."
@@ -482,6 +491,7 @@ def check(self: Cutter, row: Row) -> None:
         raise ValueError(f"{name}: a state of frame {self.count} is {list(row.state)};"
                          " expected numbers that fit float32 (NaN: not known)")
 
+# %% ../../nbs/12_convert.ipynb #c5fd6cc9
 @patch
 def begin(self: Cutter) -> None:
     if self.writer is None:
@@ -498,6 +508,7 @@ def write(self: Cutter, row: Row) -> None:
     self.writer.add(np.ascontiguousarray(row.frame), action, row.state, known)
     self.length += 1
 
+# %% ../../nbs/12_convert.ipynb #3cfcff16
 @patch
 def end(self: Cutter) -> None:
     if self.length:
@@ -520,6 +531,7 @@ def _planned_rows(recording, plan, name):
     rows = rows_at(recording)
     return rows if fps == found else resampled(rows, found, fps, plan.space)
 
+# %% ../../nbs/12_convert.ipynb #41106180
 def convert_recording(
     task: Task,
     progress: Callable = lambda rows, frames: None  # called with (rows, 0), then (0, 1) a frame
@@ -558,6 +570,7 @@ def _show(bar, counts, tasks):
     bar.total = round(rows/opened*len(tasks)) if rows and opened else None
     bar.update(done - bar.done)
 
+# %% ../../nbs/12_convert.ipynb #86224ad9
 def in_process(tasks: list, workers: int, bar: Progress) -> Iterator:
     "Yield (task, error or None) one after another."
     counts = [0, 0, 0]
@@ -587,6 +600,7 @@ def _work(task):
             _count(_counts, rows, frames)
     convert_recording(task, progress)
 
+# %% ../../nbs/12_convert.ipynb #51ab26c0
 def _check_picklable(task):
     "ValueError if a worker process could not import the reader."
     try:
@@ -620,6 +634,7 @@ def in_pool(tasks: list, workers: int, bar: Progress) -> Iterator:
         _show(bar, list(counts), tasks)
         executor.shutdown(wait=True, cancel_futures=True)
 
+# %% ../../nbs/12_convert.ipynb #2ea4ac78
 def _error_of(future):
     "What a recording ended with: None, or its error; RuntimeError if the worker died."
     try:
@@ -645,6 +660,7 @@ def in_ray(tasks: list, workers: int | None, bar: Progress) -> Iterator:
         error = row["error"]
         yield tasks[row["index"]], ValueError(error) if error else None
 
+# %% ../../nbs/12_convert.ipynb #ec0562f5
 def _ray_work(row):
     error = ""
     try:
@@ -668,6 +684,7 @@ def _marks(value):
         return [str(value), value.stat().st_size, value.stat().st_mtime_ns]
     return value
 
+# %% ../../nbs/12_convert.ipynb #6c7f85dc
 def _first(source, skip_bad):
     "The first recording that can be read, and one frame of it."
     for name, files in source.items.items():
@@ -695,6 +712,7 @@ def _episode_length(target, recordings, rows):
     enough = min(100, max(2, math.ceil(rows/2)))  # for a verdict on the alignment
     return min(LONGEST, max(math.ceil(rows/10), enough))
 
+# %% ../../nbs/12_convert.ipynb #f6b6dec6
 def make_plan(source: Source, target: Target, skip_bad: bool = False) -> Plan:
     "What all recordings are converted with, by the first one."
     first, frame = _first(source, skip_bad)
@@ -709,6 +727,7 @@ def make_plan(source: Source, target: Target, skip_bad: bool = False) -> Plan:
     shape = picture(frame).shape[:2]
     return Plan(fps, asked, space, tuple(source.states), picture, shape, longest)
 
+# %% ../../nbs/12_convert.ipynb #b34a14bb
 def _finished(dest, identity):
     "The data set in `dest`, if this very conversion made it; FileExistsError if not."
     dest = Path(dest)
@@ -728,6 +747,7 @@ def _finished(dest, identity):
 # %% ../../nbs/12_convert.ipynb #6549844f
 ENGINES = dict(pool=in_pool, ray=in_ray)
 
+# %% ../../nbs/12_convert.ipynb #e2724dd1
 def _run(tasks, workers, engine, skip_bad, dest):
     "Convert what is not there yet; {name: error} of what was left out."
     todo = [task for task in tasks if not task.part.exists()]
@@ -748,6 +768,7 @@ def _run(tasks, workers, engine, skip_bad, dest):
     bar.show(last=True)
     return failed
 
+# %% ../../nbs/12_convert.ipynb #b16af9d0
 def _kept(finished, total, work):
     "What an error says about the recordings that are done; with none, the work folder goes."
     if not finished:
@@ -767,6 +788,7 @@ def _hold_out(parts, test):
     recordings = min(len(counts) - 1, math.ceil(test*len(counts)))
     return sum(counts[-recordings:])
 
+# %% ../../nbs/12_convert.ipynb #6933ca1b
 def _no_episode(parts, failed):
     "The error of an import that has no episode: what was noted of the first recording."
     found = read_json(parts[0]/"notes.json") if parts else {}
@@ -822,6 +844,7 @@ def _unit(channel):
     parts = [channel.kind, channel.unit, channel.sign and f"+ is {channel.sign}"]
     return ", ".join(part for part in parts if part)
 
+# %% ../../nbs/12_convert.ipynb #3e64e865
 def _by_recording(notes):
     "{recording: its repairs, breaks and dropped keys}, without what is empty."
     found = {n["name"]: {k: n[k] for k in ("repairs", "breaks", "dropped") if n[k]} for n in notes}
@@ -880,6 +903,7 @@ def _headlines(self: ImportReport) -> list:
     return [f"{imported}: {made}, {frames}, actions known of {self.known}",
             f"source convention: action {beside} the frame; channels: {channels}"]
 
+# %% ../../nbs/12_convert.ipynb #65c06c9e
 @patch
 def _noted(self: ImportReport, kind, title, most) -> list:
     "Lines about the `breaks` or `repairs` of all recordings."
@@ -944,6 +968,7 @@ def _join(parts, failed, work, test, about):
     found = [part/"dataset" for part in full]
     return join_datasets(found, work/"joined", _hold_out(full, test), {"import": about})
 
+# %% ../../nbs/12_convert.ipynb #a506742c
 def _publish(dest, source, target, identity, parts, failed):
     "Join the parts, judge them, and bring the data set with its report under its final name."
     about = dict(format=source.format, identity=identity)

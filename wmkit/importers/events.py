@@ -45,6 +45,7 @@ USUAL_KEYS = dict(
     **{str(i): f"hotbar_{i}" for i in range(1, 10)})
 MOTIONS = ("mouse_x", "mouse_y", "scroll")
 
+# %% ../../nbs/12_events.ipynb #7cba4462
 def _parse_change(part):
     "(key, channel) of one `key=channel`."
     key, equals, channel = (p.strip() for p in part.partition("="))
@@ -109,6 +110,7 @@ class Events:
 # %% ../../nbs/12_events.ipynb #3adc4cc0
 EVER, NEVER, SLACK = -2**62, 2**62, 50_000_000
 
+# %% ../../nbs/12_events.ipynb #977432f9
 class _Tracker:
     "Which keys are held, while switches are handed to it by time."
     def __init__(self, keys, times):
@@ -147,6 +149,7 @@ def _release(self: _Tracker, time, code, name) -> bool:
         self.spans.append((self.keys[name], begin, time))
     return begin is None
 
+# %% ../../nbs/12_events.ipynb #34f4cba8
 @patch
 def _look(self: _Tracker, time, device, codes):
     "Compare what is held with a look at the device, and mend it."
@@ -160,6 +163,7 @@ def _look(self: _Tracker, time, device, codes):
             continue
         self._mend(time, name, name in down, first=near == 0)
 
+# %% ../../nbs/12_events.ipynb #16281c06
 @patch
 def _mend(self: _Tracker, time, name, down, first):
     "Make the key `name` what a look says; `first`: it had no event before."
@@ -193,6 +197,7 @@ def spans(self: Events, notes: Notes | None = None) -> list[tuple]:
         self._note(tracker, notes)
     return tracker.spans + found
 
+# %% ../../nbs/12_events.ipynb #93444d3c
 @patch
 def _note(self: Events, tracker, notes):
     "Say what was lost, and which keys have no channel."
@@ -229,6 +234,7 @@ def pool(
         _check_reach(name, actions[:, self.space.index(name)], self.space[name].high, where)
     return actions.astype(np.float32)
 
+# %% ../../nbs/12_events.ipynb #a13764f9
 def _check_reach(name, amounts, reach, where):
     most = np.abs(amounts).max(initial=0)
     if most > reach:
@@ -256,6 +262,7 @@ def _part_rows(times, period):
         i, tick = new, tick + period
     return frames, starts
 
+# %% ../../nbs/12_events.ipynb #c6c1ff44
 def regular_rows(
     stamps: np.ndarray,           # int [n] when each frame was taken, ns, ascending
     rate: Fraction | int | float, # rows a second
@@ -290,6 +297,7 @@ def given_rate(rate: str | float | Fraction) -> Fraction:
         raise ValueError(f"rate = {rate!r}; expected rows a second, such as 30")
     return found
 
+# %% ../../nbs/12_events.ipynb #721261dc
 def usual_rate(
     stamps: np.ndarray,     # ns
     stated: Fraction | int  # frames a second by the container
@@ -316,6 +324,7 @@ def frame_times(path: Path | str) -> np.ndarray:
 
 _MEND = "the file is cut off or damaged; copy it again, or leave it out"
 
+# %% ../../nbs/12_events.ipynb #9066e5db
 def pick_frames(
     path: Path | str,
     times: np.ndarray,  # from `frame_times`
@@ -336,6 +345,7 @@ def pick_frames(
     if left:
         raise ValueError(f"{path}: the frame at {times[left[0]]:.3f} s cannot be decoded: {_MEND}")
 
+# %% ../../nbs/12_events.ipynb #c37689eb
 def _shown(container, times, wanted):
     "Yield (index, frame) of the wanted frames, up to the first that is missing or damaged."
     container.streams.video[0].thread_type = "AUTO"
@@ -366,6 +376,7 @@ class Film:
     stamps: np.ndarray  # [n] when each frame was taken, ns, ascending
     shown: np.ndarray   # [n] which frame of the video that is
 
+# %% ../../nbs/12_events.ipynb #c1d8a1ac
 def _film_rows(film, frames, actions, breaks):
     "A row for each of `frames` [m], which are places in `film.shown`."
     pictures = pick_frames(film.path, film.times, film.shown[frames])

@@ -29,6 +29,7 @@ def _number(value, where):
     hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if isinstance(value, str) else ""
     raise ValueError(f"{where} is {value!r}; expected a number{hint}")
 
+# %% ../../nbs/12_mapping.ipynb #33ab045c
 def _scale(value, where):
     found = _number(value, where)
     if not np.isfinite(found) or found == 0:
@@ -62,6 +63,7 @@ def _cells(value, where):
             raise ValueError(f"{where} is {v!r}; expected text or a number {QUOTE}")
     return tuple(text_of(v) for v in given)
 
+# %% ../../nbs/12_mapping.ipynb #100a4488
 def _keys(value, where):
     found = _cells(value, where)
     if not found or not all(found):
@@ -86,6 +88,7 @@ class Field:
     read: Callable        # (value, where) -> the value that a rule holds; ValueError if it is wrong
     kinds: tuple = KINDS  # of the channels that it is for
 
+# %% ../../nbs/12_mapping.ipynb #2c8c84f3
 FIELDS = {
     "kind": Field("button, delta, level or choice", _kind),
     "unit": Field("of the channel", _text),
@@ -116,6 +119,7 @@ def _check_needs(name, words):
     if "letters" in words and "key" not in words:
         raise ValueError("`letters` needs `key`")
 
+# %% ../../nbs/12_mapping.ipynb #9936c232
 def _check_letters(name, words):
     keys = words.get("key", ())
     if words.get("letters") and any(len(key) != 1 for key in keys):
@@ -131,6 +135,7 @@ def _check_sign(name, words):
     if ways and words.get("sign", "") not in ("", *ways):
         raise ValueError(f"sign {words['sign']!r}; expected {' or '.join(ways)}: where + turns to")
 
+# %% ../../nbs/12_mapping.ipynb #c7eb9f15
 def _check_together(name, words, at):
     for check in (_check_needs, _check_letters, _check_values, _check_sign):
         try:
@@ -162,6 +167,7 @@ class Rule:
     difference: bool = False  # from an absolute angle to the turn until the next row
     clip: bool = False
 
+# %% ../../nbs/12_mapping.ipynb #0bf6d4a1
 def _read_words(words, at):
     "The words of a channel with their values read; ValueError names the word that is wrong."
     known_words(words, FIELDS, at)
@@ -225,6 +231,7 @@ def _strict_loader(file):
             return super().construct_mapping(node, deep)
     return Strict
 
+# %% ../../nbs/12_mapping.ipynb #edbac87d
 def read_mapping(
     file: Path | str,
     known: dict   # the words that may stand at the top, with what they mean
@@ -240,6 +247,7 @@ def read_mapping(
 # %% ../../nbs/12_mapping.ipynb #5291873f
 def _at_row(where, row): return f"{where}, row {row} (rows count from 0)"
 
+# %% ../../nbs/12_mapping.ipynb #45d69e88
 def numbers(
     cells: list | np.ndarray,  # numbers, truth values, or text that is a number
     where: str                 # what errors call the column
@@ -258,6 +266,7 @@ def numbers(
                          " fill it in, or cut the recording there")
     return found
 
+# %% ../../nbs/12_mapping.ipynb #9a0001ae
 def _cell_number(cell, where):
     "One cell as a number; NaN where it is empty."
     text = cell.strip().lower() if isinstance(cell, str) else None
@@ -286,6 +295,7 @@ def _split_keys(text, letters):
         return [c for c in text if c not in " ,;|+"]
     return re.split(r"[,;|+]", text) if re.search(r"[,;|+]", text) else text.split()
 
+# %% ../../nbs/12_mapping.ipynb #ff560afd
 def keys_of(cell: object, letters: bool = False) -> list[str]:
     "The keys in a cell."
     if cell is None:
@@ -313,6 +323,7 @@ def _check_stray(key, owned):
         raise ValueError(f"{key!r} is no key of the mapping, but its parts are:"
                          " put a +, a comma, ; or | between keys")
 
+# %% ../../nbs/12_mapping.ipynb #4efa74ed
 def _read_keys(cell, owned, letters):
     "The keys in a cell; a cell that is a key of the mapping as it stands is that key."
     if isinstance(cell, float) and np.isnan(cell):
@@ -347,6 +358,7 @@ def pressed(
     _report_stray(stray, owned, where, drop)
     return found
 
+# %% ../../nbs/12_mapping.ipynb #692ec017
 def _report_stray(stray, owned, where, drop):
     for key, rows in stray.items():
         try:
@@ -387,6 +399,7 @@ def _check_range(found, rule, cells, where):
     mend = "a button is 0 or 1" if c.kind == "button" else f"{expected}: widen the range{clip}"
     raise ValueError(f"{_at_row(where, i)}: channel {c.name!r} is {found[i]:g}{origin}; {mend}")
 
+# %% ../../nbs/12_mapping.ipynb #9de7d37d
 def _look_up(rule, cells, where):
     "The numbers that the table of a rule gives for its cells."
     table = dict(rule.values)
@@ -396,6 +409,7 @@ def _look_up(rule, cells, where):
                              f" of {rule.channel.name!r}: {', '.join(table)}")
     return np.array([table[text_of(cell)] for cell in cells], np.float64)
 
+# %% ../../nbs/12_mapping.ipynb #779f498f
 def _read(rule, cells, where, convention, follows):
     "The values of a rule that reads no keys; NaN where a difference has no second row."
     found = _look_up(rule, cells, where) if rule.values else numbers(cells, where)*rule.scale
