@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ SKIPPED = {"notest", "slow", "cuda"}
 CELL_SECONDS = 300
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?|\bnan\b|\binf\b", re.I)
 DRAWING = dict(dpi=72, format="jpeg")
+TEMPORARY = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+")
 
 
 def prepare():
@@ -63,10 +65,21 @@ def execute(file, slow=False):
     with contextlib.chdir(file.parent):
         for cell in cells:
             shell.cell(cell, timeout=CELL_SECONDS)
-            found[cell.id] = cell.outputs
+            found[cell.id] = [without_temporary(output) for output in cell.outputs]
             if shell.exc:
                 return found, shell.prettytb(fname=file)
     return found, None
+
+
+def without_temporary(output):
+    "The output with the names of temporary folders taken out: they differ from run to run."
+    if isinstance(output, str):
+        return TEMPORARY.sub("tmp", output)
+    if isinstance(output, dict):
+        return type(output)({k: without_temporary(v) for k, v in output.items()})
+    if isinstance(output, (list, tuple)):
+        return [without_temporary(v) for v in output]
+    return output
 
 
 def shape(outputs):
