@@ -1,11 +1,19 @@
-"""The launcher with real kernels and real signals. Every started kernel costs seconds: few starts, many checks on each."""
-import os, signal, subprocess, sys, time
+"""The launcher with real kernels and real signals.
+
+A kernel costs seconds: where only what follows is tested, a plain process executes the cells.
+"""
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 from fastcore.nbio import mk_cell, new_nb, write_nb
 
+from wmkit import runs
 from wmkit.cli import main
 from wmkit.core import read_json
 from wmkit.runs import Run, list_runs, run_notebook
@@ -37,25 +45,55 @@ write_json(state, (step, value))"""
 
 REPORT = "run.result(dict(step=step, value=value))"
 
+# what papermill does, without a kernel: parameters, the cells one by one, the first error kept
+PLAIN = """\
+import sys, traceback, yaml
+from fastcore.nbio import read_nb, write_nb
+source, dest, params = sys.argv[1:]
+notebook, values, failed = read_nb(source), {}, False
+for cell in notebook.cells:
+    try: exec(cell.source, values)
+    except Exception as e:
+        traceback.print_exc()
+        error = dict(output_type="error", ename=type(e).__name__, evalue=str(e), traceback=[])
+        cell.outputs, failed = [error], True
+        break
+    if "parameters" in cell.metadata.get("tags", []): values |= yaml.safe_load(open(params))
+write_nb(notebook, dest)
+sys.exit(failed)"""
+
+
+def start_plainly(run, notebook, log):
+    "Stands for `runs._start_papermill`."
+    files = notebook, run.folder/"notebook.ipynb", run.folder/"params.yaml"
+    own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()))
+    return subprocess.Popen([sys.executable, "-c", PLAIN, *map(str, files)], stdout=log, stderr=log,
+                            start_new_session=True, env=os.environ | own)
+
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
     "A working tree of its own with one run notebook."
     (tmp_path/"settings.ini").write_text("[paths]\noutputs = outputs\n")
     (tmp_path/"nbs/runs").mkdir(parents=True)
-    cells = [mk_cell(PARAMETERS, metadata=dict(tags=["parameters"])), mk_cell(TRAIN), mk_cell(REPORT)]
-    write_nb(new_nb(cells, meta=dict(kernelspec=dict(display_name="python3", language="python", name="python3"))), tmp_path/"nbs/runs/train.ipynb")
+    tagged = mk_cell(PARAMETERS, metadata=dict(tags=["parameters"]))
+    kernel = dict(display_name="python3", language="python", name="python3")
+    notebook = new_nb([tagged, mk_cell(TRAIN), mk_cell(REPORT)], meta=dict(kernelspec=kernel))
+    write_nb(notebook, tmp_path/"nbs/runs/train.ipynb")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def launch():
-    "Start `wmkit ...` as a process; what a failing test leaves is killed, and its kernels then stop by themselves."
+    "Start `wmkit ...` as a process; what a failing test leaves is killed."
     started = []
+
     def launch(*args):
         program = "import sys; from wmkit.cli import main; sys.exit(main())"
-        started.append(subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        command = [sys.executable, "-c", program, *args]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True))
         return started[-1]
     yield launch
     for process in started:
@@ -63,20 +101,25 @@ def launch():
         process.wait()
 
 
-def wait_for(condition, what, seconds=60):
-    "Poll until `condition()` is true; its value."
+def wait_for(condition, what, seconds=600):
+    "Poll until `condition()` is true."
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition(): return value
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(.05)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 def started(name, steps=7):
     "The run, once it has logged so many steps."
-    def ready(): return Path("outputs", name, "run.json").exists() and len(Run.open(name).metrics()) >= steps
+    def ready():
+        begun = Path("outputs", name, "run.json").exists()
+        return begun and len(Run.open(name).metrics()) >= steps
     wait_for(ready, f"{name} to train")
     return Run.open(name)
+
+
+def said(process):
+    return process.communicate(timeout=600)[0]
 
 
 def record(steps, lr=.5):
@@ -84,23 +127,31 @@ def record(steps, lr=.5):
     return [dict(step=i, value=lr**i) for i in range(1, steps + 1)]
 
 
+REFUSED = [(dict(step=1), "no parameter 'step'; it has steps, delay, lr, fail"),
+           (dict(steps="many"), "steps = 'many' is text"),
+           (dict(steps=2.5), "is float, but its default 20 is int"),
+           (dict(lr="1e-4"), "write 1.0e-4")]
+
+
 def test_refused_before_anything_starts(house, capsys):
-    for params, message in ((dict(step=1), "no parameter 'step'; it has steps, delay, lr, fail"), (dict(steps="many"), "steps = 'many' is text"),
-                            (dict(steps=2.5), "is float, but its default 20 is int"), (dict(lr="1e-4"), "write 1.0e-4")):
-        with pytest.raises(ValueError) as refused: run_notebook("train", params)
+    for params, message in REFUSED:
+        with pytest.raises(ValueError) as refused:
+            run_notebook("train", params)
         assert message in str(refused.value)
     assert not Path("outputs").exists()
     Run.create("taken")
     assert main(["run", "train", "--name", "taken"]) == 2
     assert "--resume taken" in capsys.readouterr().err
-    assert sorted(f.name for f in Path("outputs/taken").iterdir()) == ["params.yaml", "run.json"]
+    files = sorted(f.name for f in Path("outputs/taken").iterdir())
+    assert files == ["params.yaml", "run.json"]
 
 
 def create(_): return Run.create(notebook="train.ipynb").name
 
 
 def test_names_of_runs_that_begin_together(house):
-    with ProcessPoolExecutor(4) as pool: names = list(pool.map(create, range(20)))
+    with ProcessPoolExecutor(4) as pool:
+        names = list(pool.map(create, range(20)))
     assert len(set(names)) == 20
     assert len(list_runs()) == 20
 
@@ -111,12 +162,13 @@ def test_stop_gently_and_continue(house, launch):
     assert run.status == "running"
     assert main(["run", "--resume", "gentle"]) == 2  # still running
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output = said(process)
     assert process.returncode == 0, output
     assert "step 7\n" in output and "gentle stopped" in output
     assert run.status == "stopped"
     stopped_at = run.result()["step"]  # the cell after the loop ran
-    assert 7 <= stopped_at < 60 and read_json(run.checkpoints/"state.json")[0] == stopped_at
+    assert 7 <= stopped_at < 60
+    assert read_json(run.checkpoints/"state.json")[0] == stopped_at
 
     assert run_notebook(None, dict(steps=60), "gentle", resume=True) == 0
     assert run.status == "done"
@@ -129,29 +181,32 @@ def test_stop_gently_and_continue(house, launch):
 
     import nbformat
     from nbformat.sign import NotebookNotary
-    assert NotebookNotary().check_signature(nbformat.read(run.folder/"notebook.ipynb", as_version=4))
+    notebook = nbformat.read(run.folder/"notebook.ipynb", as_version=4)
+    assert NotebookNotary().check_signature(notebook)
 
 
-def test_killed_kernel_and_continue(house, launch):
+def test_killed_kernel_and_continue(house, launch, monkeypatch):
     process = launch("run", "train", "--name", "killed", "-p", "delay", "0.05", "-p", "steps", "40")
     run = started("killed")
     os.kill(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output = said(process)
     assert process.returncode == 1, output
     assert run.status == "failed" and "kernel died" in run.info["error"]
     assert run.result() == {}
-    rows = len(run.metrics())
-    saved = read_json(run.checkpoints/"state.json")[0]
+    rows, saved = len(run.metrics()), read_json(run.checkpoints/"state.json")[0]
     assert 5 <= saved <= rows
-    with (run.folder/"metrics.jsonl").open("a") as f: f.write('{"step": 9')  # as a kill leaves it
+    with (run.folder/"metrics.jsonl").open("a") as f:
+        f.write('{"step": 9')  # as a kill leaves it
 
+    monkeypatch.setattr(runs, "_start_papermill", start_plainly)
     assert run_notebook("train", None, "killed", resume=True) == 0
     assert run.metrics() == record(40)
     assert run.status == "done" and run.info["error"] is None
 
 
 def test_killed_launcher_then_two_signals(house, launch):
-    process = launch("run", "train", "--name", "orphan", "-p", "delay", "0.05", "-p", "steps", "400")
+    slowly = "-p", "delay", "0.05", "-p", "steps", "400"
+    process = launch("run", "train", "--name", "orphan", *slowly)
     run = started("orphan")
     process.kill()
     process.wait()
@@ -168,21 +223,27 @@ def test_killed_launcher_then_two_signals(house, launch):
     wait_for((run.folder/"STOP").exists, "the first signal")
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output = said(process)
     assert process.returncode == 1 and "second signal" in output
     assert run.status == "interrupted" and not run.active
 
 
-def test_sweep_goes_on_after_a_failure(house, capsys):
-    Path("sweep.yaml").write_text("base:\n  steps: 6\ngrid:\n  lr: [0.5, 0.25]\n  fail: [false, true]\n")
+def statuses(): return {run.name: run.status for run in list_runs()}
+
+
+def test_sweep_goes_on_after_a_failure(house, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "_start_papermill", start_plainly)
+    grid = "grid:\n  lr: [0.5, 0.25]\n  fail: [false, true]\n"
+    Path("sweep.yaml").write_text("base:\n  steps: 6\n" + grid)
     # one of the four fails: with lr 0.25 there is nothing to fail at
     path = house/"nbs/runs/train.ipynb"
-    path.write_text(path.read_text().replace("if fail and step == 3", "if fail and lr == 0.5 and step == 3"))
+    once = "if fail and lr == 0.5 and step == 3"
+    path.write_text(path.read_text().replace("if fail and step == 3", once))
     assert main(["sweep", "train", "-f", "sweep.yaml", "--name", "four"]) == 1
-    status = {run.name: run.status for run in list_runs()}
-    assert status == dict(four_000="done", four_001="failed", four_002="done", four_003="done")
+    assert statuses() == dict(four_000="done", four_001="failed", four_002="done", four_003="done")
     capsys.readouterr()
-    assert main(["sweep", "train", "-f", "sweep.yaml", "--resume", "four"]) == 1  # nothing starts: done, and no --retry
+    # nothing starts: done, and no --retry
+    assert main(["sweep", "train", "-f", "sweep.yaml", "--resume", "four"]) == 1
     assert capsys.readouterr().out == ""
 
     assert main(["runs", "--compare", "four"]) == 0
@@ -194,6 +255,7 @@ def test_sweep_goes_on_after_a_failure(house, capsys):
     Run.open("four_003").update(status="stopped")  # as after a signal to the sweep
     assert main(["sweep", "--resume", "four", "--retry"]) == 1
     sessions = {run.name: [s["status"] for s in run.info["sessions"]] for run in list_runs()}
-    assert sessions == dict(four_000=["done"], four_001=["failed", "failed"], four_002=["done"], four_003=["done", "done"])
+    assert sessions == dict(four_000=["done"], four_001=["failed", "failed"], four_002=["done"],
+                            four_003=["done", "done"])
     assert main(["runs"]) == 0
     assert "diverged at step 3" in capsys.readouterr().out
