@@ -25,7 +25,7 @@ class NoiseSchedule:
     pure: float = .4            # share of targets set to pure noise
     context_noise: float = .2   # highest noise of a context frame
     targets: str = "last"       # last or every: which frames of a clip, each with its own noise
-    step_of: str = "frame"      # frame or clip: which has one size of larger steps; for targets = every
+    step_of: str = "frame"      # frame or clip: which has one size of larger steps
     odds: str = "uniform"       # uniform or inverse: P(d) of a step size d equal, or ∝ 1/d
     start: int = 0              # optimizer steps before larger steps are learnt
     weight: str = "uniform"     # of a target: uniform, ramp or velocity, see `weights`
