@@ -234,6 +234,7 @@ def curve(run): return (run.folder/"metrics.jsonl").read_bytes()
 def weights(folder): return read_json(latest(folder/"dynamics")/"card.json")["hash"]
 
 
+@pytest.mark.slow
 def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
     process, run = begun(house, launch, "halting", 9)
     os.killpg(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
