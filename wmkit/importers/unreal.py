@@ -41,7 +41,7 @@ def with_keys(keys) -> dict:
         own[key.lower()] = name
     return KEYS | own
 
-# %% ../../nbs/14_import_unreal.ipynb #69b94a3e
+# %% ../../nbs/14_import_unreal.ipynb #81f80b38
 class Pressed(NamedTuple):
     "What a text presses."
     channels: set
@@ -52,7 +52,7 @@ def is_name(part, found) -> bool:
     "Can a part with unknown letters be one key? `found`: the known keys in it."
     return len(part) == 1 or not found or not (part.islower() or part.isupper())
 
-# %% ../../nbs/14_import_unreal.ipynb #5eeb662f
+# %% ../../nbs/14_import_unreal.ipynb #80aac966
 def read_keys(text: str, keys: dict) -> Pressed:
     "The keys in a text."
     channels, unknown, clear = set(), [], True
@@ -83,7 +83,7 @@ def is_number(text) -> bool:
     except ValueError:
         return False
 
-# %% ../../nbs/14_import_unreal.ipynb #2223e7b2
+# %% ../../nbs/14_import_unreal.ipynb #99101e8a
 def read_csv(path, columns) -> list:
     "The rows of a CSV file, as lists of cells."
     if not path.is_file():
@@ -102,7 +102,7 @@ def check_header(cells, columns, where):
         expected = f"expected {','.join(columns)} in this order"
         raise ValueError(f"{where} is a header ({','.join(cells)}); {expected}")
 
-# %% ../../nbs/14_import_unreal.ipynb #1a79b023
+# %% ../../nbs/14_import_unreal.ipynb #d8b1e893
 def table_row(number, cells, columns, where) -> TableRow:
     "The cells of a row as numbers."
     for name, cell in zip(columns[1:], cells[1:]):
@@ -113,11 +113,11 @@ def table_row(number, cells, columns, where) -> TableRow:
         raise ValueError(f"{where}: frame is {frame:g}; expected a whole number, 0 or more")
     return TableRow(number, cells[0], seconds, int(frame), *value)
 
-# %% ../../nbs/14_import_unreal.ipynb #1f35ab74
+# %% ../../nbs/14_import_unreal.ipynb #f9e7f0e9
 KEY_COLUMNS = ("key", "time", "frame")
 LEVEL_COLUMNS = ("action_type", "timestamp", "frame", "value")
 
-# %% ../../nbs/14_import_unreal.ipynb #1641b682
+# %% ../../nbs/14_import_unreal.ipynb #d0829176
 def read_table(notes, path, columns) -> list:
     "The rows of a CSV without a header."
     rows, path = [], Path(path)
@@ -140,7 +140,7 @@ def frames_are(first, last) -> str:
     "`frame 3 is`, `frames 3 to 5 are`."
     return f"frame {first} is" if first == last else f"frames {first} to {last} are"
 
-# %% ../../nbs/14_import_unreal.ipynb #821d7fd3
+# %% ../../nbs/14_import_unreal.ipynb #f88dc7dd
 def list_pictures(notes, folder, first) -> dict:
     "{number: file name} of `frame_*` pictures in order."
     found = {}
@@ -160,7 +160,7 @@ def list_pictures(notes, folder, first) -> dict:
         raise FileNotFoundError(f"{folder} holds no pictures named {names}")
     return dict(sorted(found.items()))
 
-# %% ../../nbs/14_import_unreal.ipynb #43fae04f
+# %% ../../nbs/14_import_unreal.ipynb #c08c839c
 def check_numbers(found, folder, first, count):
     "ValueError for numbers below `first`, or beyond the `count` that info.txt gives."
     low, high = min(found), max(found)
@@ -176,7 +176,7 @@ def check_numbers(found, folder, first, count):
         mend = "mend NumFrame, or the numbers of the pictures"
         raise ValueError(f"{folder}: {found[high]} is there, but {limit}; {mend}")
 
-# %% ../../nbs/14_import_unreal.ipynb #16e26fbc
+# %% ../../nbs/14_import_unreal.ipynb #557695a4
 def numbered_pictures(notes, folder, first, count=None) -> dict:
     "{number: file name} of `frame_*` pictures, counted from `first`; what is missing is noted."
     found = list_pictures(notes, folder, first)
@@ -204,7 +204,7 @@ def read_picture(path):
         raise ValueError(f"{Path(path).name} cannot be read ({problem})")
     return frame
 
-# %% ../../nbs/14_import_unreal.ipynb #42312186
+# %% ../../nbs/14_import_unreal.ipynb #53322625
 def readable_pictures(notes, folder, pictures):
     "(number, name, frame) of the pictures that can be read; ValueError if none can."
     first_error = read = None
@@ -221,7 +221,7 @@ def readable_pictures(notes, folder, pictures):
         count = f"none of its {len(pictures)} pictures can be read"
         raise ValueError(f"{folder}: {count}; the first: {first_error}")
 
-# %% ../../nbs/14_import_unreal.ipynb #cbad15cd
+# %% ../../nbs/14_import_unreal.ipynb #478f8483
 def picture_rows(notes, folder, pictures, actions, known, first):
     "Rows of `pictures` {number: name}; row 0 of `actions` [t a] belongs to number `first`."
     last = shape = None
@@ -271,7 +271,7 @@ def outside_rows(notes, outside, frames, pictures, last, table):
         rows = f"{plural(len(outside), 'row')} for frames that do not exist left out"
         notes.repair(f"{rows}: {which}{more} (first: row {outside[0].number})")
 
-# %% ../../nbs/14_import_unreal.ipynb #fb79d9ea
+# %% ../../nbs/14_import_unreal.ipynb #581d252c
 def unclear_rows(notes, unclear):
     "Report [(row, text)] whose keys are not clear."
     if not unclear:
@@ -282,7 +282,7 @@ def unclear_rows(notes, unclear):
     mend = f"name it with keys=('{text}=...',)"
     notes.repair(f"{count}, since a text may be one key or several: {text!r} (row {row}); {mend}")
 
-# %% ../../nbs/14_import_unreal.ipynb #abfb99b7
+# %% ../../nbs/14_import_unreal.ipynb #a4541648
 def rate_of(notes, times, fps):
     "Frames a second by {frame: time}, None if there are too few; noted if `fps` is another."
     if len(times) < 10:
@@ -297,7 +297,7 @@ def rate_of(notes, times, fps):
         notes.repair(f"the times in the table run at {found:g} frames a second, {taken}: {mend}")
     return found
 
-# %% ../../nbs/14_import_unreal.ipynb #eb684292
+# %% ../../nbs/14_import_unreal.ipynb #8a09d35d
 def given_rate(fps) -> Fraction:
     "Frames a second, of a number or a text such as '35/2'."
     try:
@@ -308,7 +308,7 @@ def given_rate(fps) -> Fraction:
         raise ValueError(f"source_fps {fps!r}; expected frames a second, such as 25")
     return rate
 
-# %% ../../nbs/14_import_unreal.ipynb #2ce324c5
+# %% ../../nbs/14_import_unreal.ipynb #96a93638
 def key_space(keys: tuple | str = (), mouse: bool = False) -> ActionSpace:
     "The buttons of KEYS and the user's own; with `mouse` also yaw and pitch."
     names = dict.fromkeys(filter(None, with_keys(keys).values()))
@@ -316,7 +316,7 @@ def key_space(keys: tuple | str = (), mouse: bool = False) -> ActionSpace:
             Channel("pitch", "delta", "degrees per frame", -90, 90, "down")]
     return ActionSpace([*(Channel(name, "button") for name in names), *(view if mouse else [])])
 
-# %% ../../nbs/14_import_unreal.ipynb #7a176e50
+# %% ../../nbs/14_import_unreal.ipynb #8ecc2cef
 def key_values(rows, last, keys, notes) -> tuple:
     "(values [last, a + 1], [(row, text)] that are not clear); the last column: is it one?"
     space, known = key_space(keys), with_keys(keys)
@@ -363,13 +363,13 @@ LEVELS = ActionSpace([Channel("steer", "level", "", -1, 1, "right"), Channel("th
                       Channel("brake", "level")])
 LEVEL_NAMES = dict(steering="steer", throttle="throttle", brake="brake")
 
-# %% ../../nbs/14_import_unreal.ipynb #8ab13c4d
+# %% ../../nbs/14_import_unreal.ipynb #385858b7
 class RunInfo(NamedTuple):
     "Rate and length of a run by info.txt."
     fps: Fraction
     frames: int | None  # None: it does not say
 
-# %% ../../nbs/14_import_unreal.ipynb #1903a4e9
+# %% ../../nbs/14_import_unreal.ipynb #10018dec
 def info_fields(notes, path) -> dict:
     "FPS and NumFrame as texts, those that are there."
     found = {}
@@ -384,7 +384,7 @@ def info_fields(notes, path) -> dict:
             notes.drop(f"info.txt {key}")
     return found
 
-# %% ../../nbs/14_import_unreal.ipynb #2768808b
+# %% ../../nbs/14_import_unreal.ipynb #4a55a109
 def read_info(notes, path, source_fps) -> RunInfo:
     "info.txt; without the file `source_fps` is taken, which is noted."
     path = Path(path)
@@ -401,7 +401,7 @@ def read_info(notes, path, source_fps) -> RunInfo:
     count = int(found["NumFrame"]) if "NumFrame" in found else None
     return RunInfo(given_rate(found.get("FPS", source_fps)), count)
 
-# %% ../../nbs/14_import_unreal.ipynb #cd12b183
+# %% ../../nbs/14_import_unreal.ipynb #dc4e807b
 def check_level(row, table) -> str | None:
     "The channel of a row, None for an unknown type; ValueError for a value out of range."
     name = LEVEL_NAMES.get(row.text.lower())
@@ -413,7 +413,7 @@ def check_level(row, table) -> str | None:
         raise ValueError(f"{table}, row {row.number}: {row.text} is {row.value:g}; {expected}")
     return name
 
-# %% ../../nbs/14_import_unreal.ipynb #cdc271c5
+# %% ../../nbs/14_import_unreal.ipynb #e5c1058e
 def level_values(rows, last, table, notes) -> tuple:
     "(values [last + 1, 3], rows of known types, what was written twice)."
     values, used, twice = np.full((last + 1, LEVELS.size), np.nan), [], []
@@ -432,7 +432,7 @@ def level_values(rows, last, table, notes) -> tuple:
         values[cell] = row.value
     return values, used, twice
 
-# %% ../../nbs/14_import_unreal.ipynb #b405f245
+# %% ../../nbs/14_import_unreal.ipynb #bf3dadf5
 def twice_values(notes, twice):
     "Report values that were written twice for a frame."
     if twice:
@@ -480,7 +480,7 @@ def sequence_object(path) -> tuple:
         raise ValueError(f"{path}: expected {expected}")
     return sequence, sequences
 
-# %% ../../nbs/14_import_unreal.ipynb #a4107625
+# %% ../../nbs/14_import_unreal.ipynb #213b99f6
 def read_sequence(notes, path, frames: int) -> dict:
     "The lists of one JSON, each of `frames` entries; ValueError names the field."
     path = Path(path)
@@ -514,7 +514,7 @@ def check_rate(path, steps, fps) -> float:
         raise ValueError(f"{path}: timestamps are {found}; mend the one that is wrong")
     return step
 
-# %% ../../nbs/14_import_unreal.ipynb #0cfaa9ef
+# %% ../../nbs/14_import_unreal.ipynb #fc98fb7d
 def check_video_length(path, length, frames, fps):
     "ValueError unless `video_length` is the video's, or is not there."
     lasts = frames/fps
@@ -524,7 +524,7 @@ def check_video_length(path, length, frames, fps):
         found = f"the video lasts {float(lasts):.2f} s"
         raise ValueError(f"{path}: video_length is {length!r}, {found}")
 
-# %% ../../nbs/14_import_unreal.ipynb #6fcb5a03
+# %% ../../nbs/14_import_unreal.ipynb #1280b873
 def sequence_times(path, sequence, fps) -> set:
     "Frames before which time jumps; ValueError for stamps that are not those of the video."
     times = sequence["timestamps"]
@@ -535,7 +535,7 @@ def sequence_times(path, sequence, fps) -> set:
     check_video_length(path, sequence.get("video_length"), len(times), fps)
     return {int(i) + 1 for i in np.flatnonzero(steps > 1.5*step)}
 
-# %% ../../nbs/14_import_unreal.ipynb #43249d74
+# %% ../../nbs/14_import_unreal.ipynb #dc3cfb8e
 def check_entry(text, moved, where) -> tuple:
     "The two numbers of the mouse; ValueError for other things, or a keyboard that is no text."
     if not isinstance(text, str):
@@ -546,7 +546,7 @@ def check_entry(text, moved, where) -> tuple:
         raise ValueError(f"{where}: mouse is {moved!r}; {expected}")
     return tuple(map(float, parts))
 
-# %% ../../nbs/14_import_unreal.ipynb #4e1f7502
+# %% ../../nbs/14_import_unreal.ipynb #ac25ddcd
 def sequence_actions(notes, table, sequence, keys, space, columns) -> tuple:
     "(actions [t a], known [t]) of a sequence; `columns`: of the two numbers of the mouse."
     keyboard, known_keys = sequence["keyboard"], {"q": ""} | with_keys(keys)
@@ -565,7 +565,7 @@ def sequence_actions(notes, table, sequence, keys, space, columns) -> tuple:
     unclear_rows(notes, [(int(i), keyboard[i]) for i in np.flatnonzero(~known)])
     return space.check(actions, table), known
 
-# %% ../../nbs/14_import_unreal.ipynb #03adedf6
+# %% ../../nbs/14_import_unreal.ipynb #50226898
 def video_rows(video, actions, known, jumps):
     "A row for each frame of the video, and a break where time jumps."
     shown = -1
@@ -615,7 +615,7 @@ def table_in(folder):
     places = folder/"input.csv", folder/"data/input.csv"
     return next((path for path in places if path.is_file()), None)
 
-# %% ../../nbs/14_import_unreal.ipynb #acc9a0f2
+# %% ../../nbs/14_import_unreal.ipynb #81cad438
 def missing_table(folder):
     "Where a folder without input.csv should have it, if it has pictures, else None."
     for inner in folders_in(folder):
@@ -625,7 +625,7 @@ def missing_table(folder):
     pictures = has_pictures(folder) or has_pictures(folder/"data")
     return folder/"input.csv" if pictures and folder.name != "data" else None
 
-# %% ../../nbs/14_import_unreal.ipynb #a0eb7263
+# %% ../../nbs/14_import_unreal.ipynb #fc03fd24
 def session_files(folder, table) -> dict:
     "The table of a session and the folder of its pictures."
     pictures = [path for path in (folder, folder/"data") if has_pictures(path)]
@@ -635,7 +635,7 @@ def session_files(folder, table) -> dict:
         raise FileNotFoundError(f"{folder} has input.csv; {expected}, {found}")
     return dict(folder=pictures[0], table=table)
 
-# %% ../../nbs/14_import_unreal.ipynb #c659fdc3
+# %% ../../nbs/14_import_unreal.ipynb #998d5d85
 def find_sessions(source) -> dict:
     "Version 1: folders (`source`, or those in it) with input.csv and pictures."
     found = {}
@@ -652,7 +652,7 @@ def runs_in(folder) -> list:
     "The Run_* folders in a folder."
     return [path for path in folders_in(folder) if path.name.startswith("Run_")]
 
-# %% ../../nbs/14_import_unreal.ipynb #a6bb7c35
+# %% ../../nbs/14_import_unreal.ipynb #4cee8f4f
 def find_runs(source) -> dict:
     "Version 2: Run_* folders of a root, of one session, or one run."
     if source.name.startswith("Run_"):
@@ -668,7 +668,7 @@ def files_by_name(folder, suffix) -> dict:
     "{name: file} of the files with a suffix."
     return {p.stem: p for p in sorted(folder.glob("*")) if p.suffix.lower() == suffix}
 
-# %% ../../nbs/14_import_unreal.ipynb #d4e7fec5
+# %% ../../nbs/14_import_unreal.ipynb #830f90b5
 def find_sequences(source) -> dict:
     "Version 3: videos/*.mp4 and actions/*.json of the same names."
     videos = files_by_name(source/"videos", ".mp4")
@@ -698,7 +698,7 @@ def find_unreal(source: Path | str, version: str | int = "auto") -> tuple:
                "videos/*.mp4 with actions/*.json (3)")
     raise FileNotFoundError(f"{source} holds none of: {layouts}")
 
-# %% ../../nbs/14_import_unreal.ipynb #f8b85043
+# %% ../../nbs/14_import_unreal.ipynb #2b138201
 READERS = {"1": read_unreal_v1, "2": read_unreal_v2, "3": read_unreal_v3}
 OPTIONS = {"1": ("source_fps", "held", "keys"), "2": ("source_fps", "held"),
            "3": ("keys", "mouse", "degrees")}  # of each reader, beside the convention

@@ -32,7 +32,7 @@ STATES = dict(x="xpos", y="ypos", z="zpos", yaw="yaw", pitch="pitch")  # our nam
 FIELDS = {"mouse", "keyboard", "isGuiOpen", "isGuiInventory", "hotbar", "tick", "milli",
           "inventory", "serverTick", "serverTickDurationMs", "stats", *STATES.values()}
 
-# %% ../../nbs/14_import_vpt.ipynb #50f3c4c4
+# %% ../../nbs/14_import_vpt.ipynb #51b1e72c
 VPT = ActionSpace([*(Channel(name, "button") for name in BUTTONS),
                    Channel("yaw", "delta", "degrees per frame", -180, 180, "right"),
                    Channel("pitch", "delta", "degrees per frame", -180, 180, "down")])
@@ -50,7 +50,7 @@ class Tick(NamedTuple):
     milli: float | None   # wall clock; None: not recorded
     state: tuple
 
-# %% ../../nbs/14_import_vpt.ipynb #44dc7d4f
+# %% ../../nbs/14_import_vpt.ipynb #2ae5fb21
 def read_lines(path):
     "(number from 1, object) of every line."
     with open(path, "rb") as file:
@@ -65,7 +65,7 @@ def read_lines(path):
                 raise ValueError(f"{path}: line {number} {problem}; {mend}")
             yield number, line
 
-# %% ../../nbs/14_import_vpt.ipynb #1f81c29b
+# %% ../../nbs/14_import_vpt.ipynb #bcefbf1c
 def field_list(fields, name, kind) -> list:
     "A list of one kind of value."
     value = fields[name]
@@ -81,12 +81,12 @@ def field_number(fields, name) -> float:
         raise ValueError(f"{name} is {value!r:.40}; expected a number")
     return float(value)
 
-# %% ../../nbs/14_import_vpt.ipynb #ffc79181
+# %% ../../nbs/14_import_vpt.ipynb #ebc09902
 def optional_number(fields, name):
     "A finite number, None where it is missing or null."
     return None if fields.get(name) is None else field_number(fields, name)
 
-# %% ../../nbs/14_import_vpt.ipynb #aed82285
+# %% ../../nbs/14_import_vpt.ipynb #a679bf11
 class Inputs(NamedTuple):
     "The mouse and the keys of a line."
     held: set
@@ -94,7 +94,7 @@ class Inputs(NamedTuple):
     dy: float
     pressed: list
 
-# %% ../../nbs/14_import_vpt.ipynb #3eaff227
+# %% ../../nbs/14_import_vpt.ipynb #98c28dc9
 def held_channels(mouse, keyboard, notes) -> set:
     "The channels of the keys and buttons that are down; others are counted."
     held = set()
@@ -111,7 +111,7 @@ def held_channels(mouse, keyboard, notes) -> set:
             notes.drop(f"mouse button {button}")
     return held
 
-# %% ../../nbs/14_import_vpt.ipynb #d5997f84
+# %% ../../nbs/14_import_vpt.ipynb #095b2a41
 def read_inputs(line, notes) -> Inputs | None:
     "What was done in a line; None where the recorder wrote null."
     mouse, keyboard = line["mouse"], line["keyboard"]
@@ -122,7 +122,7 @@ def read_inputs(line, notes) -> Inputs | None:
     pressed = [] if new is None else field_list(mouse, "newButtons", int)
     return Inputs(held, field_number(mouse, "dx"), field_number(mouse, "dy"), pressed)
 
-# %% ../../nbs/14_import_vpt.ipynb #669eb49c
+# %% ../../nbs/14_import_vpt.ipynb #048af716
 def tick_of(line, states, notes) -> Tick:
     "A line as a `Tick`."
     for key in set(line) - FIELDS:
@@ -146,7 +146,7 @@ def check_order(path, number, before, now):
         mend = "download the file again, or leave the recording out"
         raise ValueError(f"{path}: {problem}: a line is missing or appears twice; {mend}")
 
-# %% ../../nbs/14_import_vpt.ipynb #dbd20b62
+# %% ../../nbs/14_import_vpt.ipynb #b1209790
 def read_ticks(
     path,          # .jsonl
     states: bool,  # are yaw, pitch and position wanted?
@@ -182,7 +182,7 @@ def tick_row(tick, after, degrees_per_pixel):
         row[VPT.index(f"hotbar_{int(after) + 1}")] = 1
     return row
 
-# %% ../../nbs/14_import_vpt.ipynb #96525a08
+# %% ../../nbs/14_import_vpt.ipynb #92fee90d
 def known_ticks(ticks, actions, notes):
     "bool [t]: the rows whose inputs are there, without a jump of the pointer."
     held = np.array([tick.held is not None for tick in ticks])
@@ -194,7 +194,7 @@ def known_ticks(ticks, actions, notes):
         notes.repair(f"{count}, {first}: their action is not known")
     return known
 
-# %% ../../nbs/14_import_vpt.ipynb #c842e2a8
+# %% ../../nbs/14_import_vpt.ipynb #7813cfeb
 def release_stuck_attack(ticks, actions, notes):
     "Take attack out of the first rows where nobody pressed it."
     if ticks[0].pressed != [0]:
@@ -204,7 +204,7 @@ def release_stuck_attack(ticks, actions, notes):
     actions[:stuck, VPT.index("attack")] = 0
     notes.repair(f"attack was stuck from the start; it was taken out of rows 0 to {stuck - 1}")
 
-# %% ../../nbs/14_import_vpt.ipynb #cb67db60
+# %% ../../nbs/14_import_vpt.ipynb #1489eb3b
 def tick_actions(ticks, notes, degrees_per_pixel=DEGREES_PER_PIXEL) -> tuple:
     "(actions [t 25] taken at each frame, known [t]); what is mended goes into `notes`."
     slots = [*(tick.hotbar for tick in ticks[1:]), None]
@@ -229,7 +229,7 @@ def turn_shares(turned, turns, pairs) -> tuple:
     near = rows & (abs(turned - turns) <= .03 + .01*abs(turns))
     return near.sum(0)/np.maximum(rows.sum(0), 1), rows
 
-# %% ../../nbs/14_import_vpt.ipynb #27a6a91a
+# %% ../../nbs/14_import_vpt.ipynb #7ba03bd5
 def camera_agreement(
     turns,   # degrees t 2: yaw, pitch of the actions
     angles,  # degrees t 2: yaw, pitch of the player
@@ -246,7 +246,7 @@ def camera_agreement(
         fit = np.linalg.lstsq(turns[:-1][moved].astype(float), turned[moved], rcond=None)[0].T
     return CameraAgreement(at, led_to, rows.sum(0), fit)
 
-# %% ../../nbs/14_import_vpt.ipynb #0216edc0
+# %% ../../nbs/14_import_vpt.ipynb #486a9e4a
 ENOUGH = 12  # turns of an axis, with fewer it is not judged
 
 def camera_facts(found) -> dict:
@@ -257,7 +257,7 @@ def camera_facts(found) -> dict:
         facts[f"{axis}_agrees"] = few if rows < ENOUGH else f"{share:.0%} of {rows} turns"
     return facts
 
-# %% ../../nbs/14_import_vpt.ipynb #eb94618a
+# %% ../../nbs/14_import_vpt.ipynb #3aad1d7a
 def camera_error(path, found, best, degrees_per_pixel) -> ValueError:
     "The error for a camera that does not follow the mouse."
     (a, b), (c, d) = found.fit
@@ -269,7 +269,7 @@ def camera_error(path, found, best, degrees_per_pixel) -> ValueError:
         f"{d:+.2f} dy; expected 1 dx and 1 dy. Another scale: give degrees_per_pixel={scale:.4g}; "
         "else mend the source")
 
-# %% ../../nbs/14_import_vpt.ipynb #fdbcaf34
+# %% ../../nbs/14_import_vpt.ipynb #4f46737c
 def check_camera(turns, ticks, usable, path, degrees_per_pixel, notes):
     "Note how well the turns agree with the angles; ValueError where they clearly do not."
     angles = np.array([tick.state[-2:] for tick in ticks])
@@ -296,7 +296,7 @@ def pause_breaks(ticks) -> dict:
             found[t] = f"the game was paused for {passed/1000:.1f} s before row {t}"
     return found
 
-# %% ../../nbs/14_import_vpt.ipynb #9d50df3b
+# %% ../../nbs/14_import_vpt.ipynb #1f80ebb2
 def screen_breaks(ticks) -> dict:
     "{first row of a stretch with a screen open: which rows}."
     found, start = {}, None
@@ -308,7 +308,7 @@ def screen_breaks(ticks) -> dict:
             start = None
     return found
 
-# %% ../../nbs/14_import_vpt.ipynb #b674129c
+# %% ../../nbs/14_import_vpt.ipynb #85f056c0
 def check_last(video, last, frames):
     "ValueError if a frame is left that is no copy of the last one."
     extra = next(frames, None)
@@ -320,7 +320,7 @@ def check_last(video, last, frames):
         hint = "a line is missing, perhaps the first; download both again, or leave them out"
         raise ValueError(f"{video} {problem} (it differs by {off:.0f} of 255): {hint}")
 
-# %% ../../nbs/14_import_vpt.ipynb #c16fd7a5
+# %% ../../nbs/14_import_vpt.ipynb #030b12dd
 class Play(NamedTuple):
     "The rows of a recording without their frames."
     actions: np.ndarray  # [t 25]
@@ -339,7 +339,7 @@ class Play(NamedTuple):
         screens = {} if self.keep_gui else screen_breaks(self.ticks)
         return pause_breaks(self.ticks) | screens
 
-# %% ../../nbs/14_import_vpt.ipynb #8ec61a3e
+# %% ../../nbs/14_import_vpt.ipynb #618dbc09
 def play_rows(video, found: Play):
     "A row for each line with its frame."
     frames, last = video_frames(video), None
@@ -355,7 +355,7 @@ def play_rows(video, found: Play):
             yield Row(frame, found.actions[t] if found.known[t] else None, tick.state)
     check_last(video, last, frames)
 
-# %% ../../nbs/14_import_vpt.ipynb #c6f8281b
+# %% ../../nbs/14_import_vpt.ipynb #3b83d8cf
 def check_pair(video, lines):
     "FileNotFoundError where a video has no lines, or the other way round."
     for path, other in ((video, lines), (lines, video)):
@@ -374,7 +374,7 @@ def check_counts(video, info, lines, ticks):
         mend = "download both again, or leave them out"
         raise ValueError(f"{video} has {counts}; {expected}: {mend}")
 
-# %% ../../nbs/14_import_vpt.ipynb #6b536bc6
+# %% ../../nbs/14_import_vpt.ipynb #e1d8ca08
 def note_screens(notes, gui, keep_gui):
     "Report the rows with a screen open."
     if not gui.any():
@@ -418,7 +418,7 @@ def indexed_names(index) -> list:
         expected = "expected JSON with a list `relpaths`"
         raise ValueError(f"{index} is no index file: {expected}; {mend}") from None
 
-# %% ../../nbs/14_import_vpt.ipynb #3cee173a
+# %% ../../nbs/14_import_vpt.ipynb #dc1ad82b
 def find_vpt(
     source  # folder, or index file
 ) -> dict:
@@ -435,7 +435,7 @@ def find_vpt(
     return {str(stem.relative_to(source)): dict(video=Path(f"{stem}.mp4"),
                                                 lines=Path(f"{stem}.jsonl")) for stem in stems}
 
-# %% ../../nbs/14_import_vpt.ipynb #eed05778
+# %% ../../nbs/14_import_vpt.ipynb #f91ea287
 def first_line(path):
     "The first line of a recording, None for a file that `read_vpt` will refuse."
     try:
@@ -443,7 +443,7 @@ def first_line(path):
     except (OSError, ValueError):
         return None
 
-# %% ../../nbs/14_import_vpt.ipynb #150ecf00
+# %% ../../nbs/14_import_vpt.ipynb #e4e53197
 def have_states(items) -> bool:
     "Do the lines hold yaw, pitch and position? ValueError if some do and some do not."
     has = {}
@@ -456,7 +456,7 @@ def have_states(items) -> bool:
         raise ValueError(f"{kinds}: import the two kinds into two data sets")
     return True in has
 
-# %% ../../nbs/14_import_vpt.ipynb #37bee4c9
+# %% ../../nbs/14_import_vpt.ipynb #c51b639c
 def import_vpt(
     source: Path | str,     # a folder of <name>.mp4 + <name>.jsonl, an archive or an index file
     dest: Path | str,       # the new data set's folder
