@@ -18,8 +18,9 @@ WHEN = {
 
 def checks():
     "Every registered check, by the moment at which it is asked."
-    for file in sorted((PACKAGE/"doctor").glob("*.py")):
-        importlib.import_module(f"wmkit.doctor.{file.stem}")
+    for room in ("doctor", "training"):
+        for file in sorted((PACKAGE/room).glob("*.py")):
+            importlib.import_module(f"wmkit.{room}.{file.stem}")
     from wmkit.findings import CHECKS
     lines = ["# Checks", "", f"The {len(CHECKS)} checks of the doctor. Each has a test in which it "
              "fires and one in which it stays silent.", "`wmkit doctor --list` prints this table.", ""]
