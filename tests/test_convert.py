@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 READER = """
 import os, time
 from wmkit.data.actions import DOOM
-from wmkit.importers.convert import Recording, Row, Source, convert, video_frames, video_info
+from wmkit.data.episodes import video_info
+from wmkit.importers.convert import Recording, Row, Source, convert, video_frames
 
 def read(notes, video, wait, die):
     if notes.name == die:

@@ -12,7 +12,10 @@ import configparser, contextlib, json, math, os, random, re, shutil, subprocess,
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from fastcore.basics import patch
+if TYPE_CHECKING:
+    import torch
 
 # %% ../nbs/00_core.ipynb #c854ed3f
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..core import Progress, atomic_folder, read_json, write_json
 from ..data.actions import ActionSpace, pool
-from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize, video_info
+from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize
 from ..findings import small_figure
 
 # %% ../../nbs/12_convert.ipynb #eaa05a86

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..data.actions import ActionSpace, Channel
-from .convert import Notes, video_info
+from ..data.episodes import video_info
+from .convert import Notes
 
 # %% ../../nbs/12_events.ipynb #4569129f
 VIRTUAL_KEYS = {

@@ -17,9 +17,9 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Notes, Recording, Row, Source, convert, inside, source_folder, video_frames, video_info)
+    Notes, Recording, Row, Source, convert, inside, source_folder, video_frames)
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_fastvideo.ipynb #71ee1568

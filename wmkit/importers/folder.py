@@ -18,9 +18,9 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.actions import ActionSpace
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
 from .events import frame_times
 from .mapping import (
     keys_of, known_words, numbers, read_mapping, read_rules, rules_from)

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
 
 # %% ../../nbs/14_import_gamefactory.ipynb #9bb8fc10
 ENUMS = dict(ws=("", "forward", "back"), ad=("", "left", "right"),

@@ -17,9 +17,9 @@ import numpy as np
 from ..core import read_json
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
+    Notes, Recording, Row, Source, convert, source_folder, video_frames)
 
 # %% ../../nbs/14_import_minerl.ipynb #76a51e81
 FPS = 20  # ticks a second of Minecraft; the video's own rate is not used

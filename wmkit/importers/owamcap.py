@@ -13,10 +13,9 @@ from typing import Iterator, NamedTuple
 import numpy as np
 from fastcore.basics import patch
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from ..findings import plural
-from .convert import (
-    Notes, Recording, Source, convert, inside, source_folder, video_info)
+from .convert import Notes, Recording, Source, convert, inside, source_folder
 from .events import (
     Events, Film, event_space, film_recording, frame_times, given_rate, parse_keys, usual_rate)
 

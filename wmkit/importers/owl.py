@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 import numpy as np
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
-from .convert import Notes, Recording, Source, convert, source_folder, video_info
+from ..data.episodes import Dataset, video_info
+from .convert import Notes, Recording, Source, convert, source_folder
 from .events import (
     Events, Film, event_space, film_recording, frame_times, parse_keys, usual_rate)
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from ..findings import plural
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_unreal.ipynb #5d52a6be

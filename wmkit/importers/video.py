@@ -14,9 +14,9 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.actions import ActionSpace, Channel
 from ..data.cuts import CUT, CutDetector, small_picture
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
 from .events import frame_times, pick_frames, regular_rows
 
 # %% ../../nbs/14_import_video.ipynb #34aad7da

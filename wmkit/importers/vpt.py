@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, inside, source_folder, video_frames, video_info)
+    Break, Notes, Recording, Row, Source, convert, inside, source_folder, video_frames)
 
 # %% ../../nbs/14_import_vpt.ipynb #07bbe80f
 HOTBAR = [f"hotbar_{n}" for n in range(1, 10)]
