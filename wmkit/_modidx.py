@@ -103,6 +103,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'wmkit.cli._takes': ('cli.html#_takes', 'wmkit/cli.py'),
                            'wmkit.cli.import_help': ('cli.html#import_help', 'wmkit/cli.py'),
                            'wmkit.cli.main': ('cli.html#main', 'wmkit/cli.py'),
+                           'wmkit.cli.missing_package': ('cli.html#missing_package', 'wmkit/cli.py'),
                            'wmkit.cli.parser': ('cli.html#parser', 'wmkit/cli.py'),
                            'wmkit.cli.read_yaml': ('cli.html#read_yaml', 'wmkit/cli.py')},
             'wmkit.core': { 'wmkit.core.Progress': ('core.html#progress', 'wmkit/core.py'),
