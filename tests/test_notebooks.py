@@ -6,6 +6,7 @@ One alone: `pytest tests/test_notebooks.py -k 62_attention`.
 import json
 import os
 import signal
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -42,6 +43,8 @@ def prepared():
 def in_fork(file, slow, report):
     "In the child: run the notebook, write what is wrong into `report`, and end."
     os.setsid()
+    for module in [m for m in sys.modules if m.split(".")[0] == "wmkit"]:
+        del sys.modules[module]  # a notebook begins without what other tests imported
     try:
         wrong = notebooks.run(file, slow=slow)
     except BaseException:
