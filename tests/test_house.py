@@ -367,8 +367,9 @@ def test_import_is_instant():
     assert took < .3, f"import wmkit takes {took:.2f} s"
 
 
-EXTRA = HEAVY - {"torch"} | {"h5py", "mcap", "torchmetrics", "vector_quantize_pytorch", "anywidget",
-                             "ipywidgets", "IPython", "stlpips_pytorch", "psutil", "nbdev"}
+EXTRA = HEAVY - {"torch"} | {
+    "PIL", "h5py", "mcap", "torchmetrics", "vector_quantize_pytorch", "anywidget", "ipywidgets",
+    "IPython", "stlpips_pytorch", "psutil", "nbdev"}
 
 
 @pytest.mark.parametrize("module", ["wmkit.worlds.load", "wmkit.doctor.report"])

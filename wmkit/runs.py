@@ -479,6 +479,13 @@ def start_run(
 _OPTIONS = ["-k", "python3", "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-",
             "--log-level", "WARNING", "--start-timeout", "300"]
 
+def _ask_for(*packages):
+    "ModuleNotFoundError, before anything is made, where a package is not installed."
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"{package} is not installed: pip install 'wmkit[lab]'",
+                                      name=package)
+
 def _start_papermill(run, notebook, log):
     "Papermill as a process of its own session, which writes into `log`."
     files = [notebook, run.folder/"notebook.ipynb", "-f", run.folder/"params.yaml"]
@@ -670,6 +677,7 @@ def run_notebook(
     resume:bool=False   # continue the run of that name
 ) -> int:
     "Execute a notebook into a run's folder; 0 when it ran to its end or stopped, 1 when it failed."
+    _ask_for("papermill", "ipykernel")
     if resume:
         found, path = _reopen(run, notebook, params)
         number, executed = len(found.info["sessions"]), found.folder/"notebook.ipynb"

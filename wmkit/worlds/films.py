@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from ..core import Progress
 from ..data.actions import ActionSpace
 from ..data.clips import Clips, to_uint8
@@ -27,6 +26,7 @@ _CONTEXT, _DREAM, _CURSOR = (127, 152, 180), (180, 132, 255), (255, 122, 69)
 _GAP = 6  # pixels around each picture
 
 def _font(size=11):
+    from PIL import ImageFont
     return ImageFont.load_default(size)
 
 def _even(n):
@@ -35,6 +35,7 @@ def _even(n):
 # %% ../../nbs/52_films.ipynb #3446798d
 def _enlarged(frame, scale):
     "uint8 [3 h w] as a picture; whole pixels stay crisp."
+    from PIL import Image
     picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))
     size = max(1, round(picture.width*scale)), max(1, round(picture.height*scale))
     return picture.resize(size, Image.NEAREST if scale >= 1 else Image.BOX)
@@ -179,8 +180,8 @@ def draw_lanes(
     scale: float | None = None,  # picture pixels a frame pixel; default: lanes of about 192
     labels: bool = True,  # names and the number of the frame
     keys: Keys | None = None     # drawn below
-) -> Image.Image:
-    "One frame of a film, of even width and height."
+) -> object:
+    "One frame of a film, a PIL Image of even width and height."
     lanes = _arrays(lanes)
     count, _, _, width = next(iter(lanes.values())).shape
     scale = scale or max(1, round(192/width))
@@ -190,6 +191,11 @@ def draw_lanes(
     image, below = _pasted(views, list(lanes) if labels else [], at)
     if not keys:
         return image
+    return _with_keys(image, below, keys, frame)
+
+def _with_keys(image, below, keys, frame):
+    "The picture with the keys that are held drawn below it."
+    from PIL import Image, ImageDraw
     layout = _layout(keys, image.width)
     whole = Image.new("RGB", (image.width, _even(below + layout.height)), _PAPER)
     whole.paste(image, (0, 0))
@@ -199,6 +205,7 @@ def draw_lanes(
 # %% ../../nbs/52_films.ipynb #86863789
 def _pasted(views, names, at):
     "(the pictures side by side over a line of time, the height at which that ends)."
+    from PIL import Image, ImageDraw
     width, height = views[0].size
     top = 22 if names else _GAP
     below = top + height + 14
@@ -222,6 +229,7 @@ def _encode_mp4(images, fps, path, quality):
 
 # %% ../../nbs/52_films.ipynb #5cefeb0b
 def _encode_gif(images, fps, path, colours):
+    from PIL import Image
     count = len(images)
     chosen = np.linspace(0, count - 1, min(8, count))
     some = [np.asarray(images[round(i)]) for i in chosen]
