@@ -3147,6 +3147,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'wmkit.worlds.world.World.reset': ('world.html#world.reset', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.World.step': ('world.html#world.step', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.WorldState': ('world.html#worldstate', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world._check_action': ('world.html#_check_action', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._check_pair': ('world.html#_check_pair', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._check_turn': ('world.html#_check_turn', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._twin': ('world.html#_twin', 'wmkit/worlds/world.py')}}}

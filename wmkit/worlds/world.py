@@ -97,6 +97,7 @@ def step(self: World,
 ) -> tuple[WorldState, torch.Tensor]:
     "(state, frame [b 3 h w] in [-1, 1]): what the action leads to."
     _check_turn(state)
+    _check_action(self.space, action)
     known = torch.ones(len(action), dtype=torch.bool, device=action.device)
     given = action, known, self.sampling, state.generator
     latents = self.dynamics.draw(state.dynamics, *given)
@@ -124,6 +125,13 @@ def _check_turn(state):
     if behind:
         raise ValueError(f"this state is {behind} steps old, and its caches and noise have moved "
                          "on: take World.branch(state) before stepping, to go on from it again")
+
+def _check_action(space, action):
+    expected = f"expected a float tensor [b {space.size}]: {' '.join(space.names)}"
+    if not isinstance(action, torch.Tensor):
+        raise ValueError(f"the action is a {type(action).__name__}; {expected}")
+    if action.ndim != 2 or action.shape[1] != space.size:
+        raise ValueError(f"the action is {list(action.shape)}; {expected}")
 
 @patch
 def branch(self: World, state: WorldState) -> WorldState:
