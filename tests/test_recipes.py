@@ -58,11 +58,13 @@ def house(tmp_path_factory):
 def test_open_a_checkpoint_in_a_script(house, monkeypatch):
     monkeypatch.chdir(house)
     names = {}
-    exec(blocks("Open a checkpoint in a script")[0], names)
+    for block in blocks("Open a checkpoint in a script"):
+        exec(block, names)
     world = names["world"]
     assert (world.K, world.context_noise) == (2, .1)
     assert names["dream"].shape == (1, 8, 3, 32, 32)
     assert names["frame"].shape == (1, 3, 32, 32)
+    assert (house/"dream.mp4").stat().st_size > 1000
 
 
 def test_add_an_importer(tmp_path):
@@ -81,9 +83,13 @@ def test_add_an_importer(tmp_path):
     found = dataset.actions(0)[:, dataset.space.index("yaw")]
     assert found[:-1].tolist() == turns[1:].tolist()  # the source's rows led to their frames
     assert dataset.known(0).tolist() == [True]*29 + [False]
-    (tmp_path/"play/monday.csv").write_text("w,turn\n1,2\n")
-    with pytest.raises(ValueError, match="expected a line for each frame"):
-        names["import_mine"](tmp_path/"play", tmp_path/"other", workers=0)
+    refused = {"w,turn\n1,2\n": "expected a line for each frame",
+               "w,turn\n1,\n": "monday.csv, column turn, row 0",
+               "w\n1\n": "monday.csv, column turn"}
+    for text, said in refused.items():
+        (tmp_path/"play/monday.csv").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            names["import_mine"](tmp_path/"play", tmp_path/"other", workers=0)
 
 
 def test_add_a_dynamics():
