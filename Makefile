@@ -2,7 +2,7 @@
 # make test         set up, then every test but the slow ones (under 12 minutes on two cores)
 # make test-slow    the trainings that are marked slow
 # make lab          JupyterLab on the newest run
-# make docs         the pages and every chapter as a site: build/docs/index.html
+# make docs         the pages and every chapter as a site: build/docs/docs/index.html
 # make bench        the benchmarks
 # make clean        remove what make made here: .venv and caches; never data, checkpoints or outputs
 .PHONY: quickstart test test-slow lab docs pages bench clean setup readme lock
@@ -32,7 +32,7 @@ clean:
 		-prune -exec rm -rf {} +
 
 docs: setup pages
-	$(BIN)/sphinx-build -q -W --keep-going -j auto docs build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs . build/docs
 
 # docs/checks.md and docs/api.md, from the package itself.
 pages: setup
