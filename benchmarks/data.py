@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from wmkit.core import read_json
+from wmkit.files import read_json
 from wmkit.data.actions import DOOM
 from wmkit.data.clips import Clips, write_store
 from wmkit.data.episodes import Dataset, read_pyav

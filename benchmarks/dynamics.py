@@ -36,7 +36,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from wmkit.checkpoints import load_model, save_model
-from wmkit.core import read_json, settings, write_json
+from wmkit.core import settings
+from wmkit.files import read_json, write_json
 from wmkit.data.actions import ActionSpace, Channel
 from wmkit.data.clips import Clip, Clips, build_frames, to_float
 from wmkit.data.latents import build_latents, open_latents

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 from wmkit.cli import read_yaml
-from wmkit.core import read_json, settings
+from wmkit.core import settings
+from wmkit.files import read_json
 from wmkit.runs import Run, run_notebook
 
 SEEDS = (0, 1, 2)

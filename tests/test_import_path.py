@@ -10,7 +10,7 @@ from writers.folder import write
 
 from wmkit.checkpoints import list_checkpoints
 from wmkit.cli import COMMANDS, FORMATS, MAPPING, import_help, main
-from wmkit.core import read_json
+from wmkit.files import read_json
 from wmkit.data.clips import Clips
 from wmkit.data.episodes import Dataset
 from wmkit.runs import Run

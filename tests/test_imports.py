@@ -68,7 +68,7 @@ def check_refused(name, spoilt, dest, arguments):
 
 def check_mended(name, spoilt, dest, arguments):
     "A whole data set, and the repair in its report."
-    from wmkit.core import read_json
+    from wmkit.files import read_json
     from wmkit.data.episodes import Dataset
     importer(name)(dest=dest, **arguments)
     Dataset(dest).validate()

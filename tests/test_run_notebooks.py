@@ -20,7 +20,7 @@ from fastcore.nbio import read_nb
 
 from wmkit.checkpoints import latest, list_checkpoints, model_hash, save_model
 from wmkit.cli import main, read_yaml
-from wmkit.core import read_json
+from wmkit.files import read_json
 from wmkit.data.actions import DOOM
 from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.episodes import toy_dataset

@@ -15,7 +15,7 @@ from fastcore.nbio import mk_cell, new_nb, write_nb
 
 from wmkit import runs
 from wmkit.cli import main
-from wmkit.core import read_json
+from wmkit.files import read_json
 from wmkit.runs import Run, list_runs, run_notebook
 
 PARAMETERS = """\
@@ -27,7 +27,7 @@ fail = False"""
 # what a run notebook does, without torch: continue, loop, log, save, leave gently
 TRAIN = """\
 import time
-from wmkit.core import read_json, write_json
+from wmkit.files import read_json, write_json
 from wmkit.runs import StopFlag, start_run
 run = start_run()
 state = run.checkpoints/"state.json"

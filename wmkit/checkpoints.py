@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from .core import atomic_folder, code_revision, read_json, to_plain, write_json
+from .core import code_revision
+from .files import atomic_folder, read_json, to_plain, write_json
 
 # %% ../nbs/02_checkpoints.ipynb #b826aea7
 MODELS: dict[str, type] = {}  # the registered model classes by name

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from fastcore.basics import patch
-from .core import read_json, write_json
+from .files import read_json, write_json
 
 # %% ../nbs/01_findings.ipynb #402ad34c
 VERDICTS = ("ok", "skip", "notyet", "warn", "fail")  # from harmless to grave

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 import yaml
 from fastcore.basics import patch
-from .core import code_revision, format_time, from_plain, read_json, settings, to_plain
-from .core import write_json, write_text
+from .core import code_revision, format_time, settings
+from .files import from_plain, read_json, to_plain, write_json, write_text
 
 # %% ../nbs/03_runs.ipynb #b97e4705
 _NAME = re.compile(r"[A-Za-z0-9][\w.+=-]*")

@@ -18,7 +18,8 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from ..checkpoints import require_stamp
-from ..core import Progress, atomic_folder, read_json, write_json
+from ..core import Progress
+from ..files import atomic_folder, read_json, write_json
 from .actions import ActionSpace
 from .coverage import RARE, ROW_KINDS, row_kinds, transitions
 from .episodes import Dataset

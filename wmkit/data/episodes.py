@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from fastcore.basics import patch
-from ..core import atomic_folder, read_json, write_json
+from ..files import atomic_folder, read_json, write_json
 from .actions import ActionSpace
 
 # %% ../../nbs/11_episodes.ipynb #4717ed6d

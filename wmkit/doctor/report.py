@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
-from ..core import read_json, settings
+from ..core import settings
+from ..files import read_json
 from ..data.align import judge_alignment, lag_scan
 
 # %% ../../nbs/69_report.ipynb #ef1e9d31

@@ -20,7 +20,8 @@ from textwrap import fill
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
-from ..core import Progress, atomic_folder, read_json, write_json
+from ..core import Progress
+from ..files import atomic_folder, read_json, write_json
 from ..data.actions import ActionSpace, pool
 from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize
 from ..findings import small_figure

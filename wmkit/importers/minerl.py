@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-from ..core import read_json
+from ..files import read_json
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info

@@ -20,8 +20,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..checkpoints import best, latest, load_state, load_weights, prune, require_stamp
 from ..checkpoints import save_model, step_folder
-from ..core import Progress, get_device, get_precision, read_json, rng_state, seed_everything
-from ..core import set_rng_state
+from ..core import Progress, get_device, get_precision
+from ..core import rng_state, seed_everything, set_rng_state
+from ..files import read_json
 from ..findings import small_figure, to_png
 from ..objectives.schedules import DECAYS, Lengths, lr_at, progress_for, steps_within
 from ..runs import StopFlag

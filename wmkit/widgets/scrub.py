@@ -19,7 +19,7 @@ import torch
 import traitlets
 from fastcore.basics import patch
 from PIL import Image
-from ..core import write_text
+from ..files import write_text
 from ..data.actions import ActionSpace
 from ..data.clips import to_uint8
 from ..worlds.films import draw_lanes

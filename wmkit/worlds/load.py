@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from ..checkpoints import find_checkpoint, list_checkpoints, load_model
-from ..core import get_device, read_json, settings
+from ..core import get_device, settings
+from ..files import read_json
 from ..data.clips import Clips
 from ..runs import Run, list_runs
 from ..tokenizers.vq import continuous
