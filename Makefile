@@ -26,10 +26,10 @@ lab: setup
 bench: setup
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
+# Fixed names, all of them ignored by git; JupyterLab's checkpoints are yours and stay.
 clean:
-	rm -rf .venv build .pytest_cache .ruff_cache wmkit.egg-info
-	find nbs wmkit tests benchmarks -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
-		-prune -exec rm -rf {} +
+	rm -rf .venv build/docs .pytest_cache .ruff_cache wmkit.egg-info
+	find nbs wmkit tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 docs: setup pages
 	$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs . build/docs
