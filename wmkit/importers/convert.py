@@ -45,6 +45,8 @@ class Recording:
     rows: Iterator           # Row and Break, in time order
     total: int | None = None # rows, for the progress line
     convention: str = "at"   # the action of a row was taken "at" its frame, or "led_to" it
+    task: str | None = None  # what its episodes are called; default: as the recording
+    seed: int = 0            # what its episodes can be recorded from again
 
     def __post_init__(self):
         if self.convention not in ("at", "led_to"):
@@ -371,6 +373,8 @@ class Source:
     states: tuple = ()         # names of the rows' states
     options: dict = field(default_factory=dict)  # keyword arguments of `read` for all recordings
     judge: Callable | None = None  # dataset -> verdict with `to_dict`: do actions and frames agree?
+    held_out: tuple | None = None  # recordings of the test split, the last ones; None: a share
+    about: dict = field(default_factory=dict)  # what else the data set says of its origin
 
     def __post_init__(self):
         if not self.items:
@@ -444,8 +448,9 @@ class Task:
 # %% ../../nbs/12_convert.ipynb #65a0baae
 class Cutter:
     "Writes rows as episodes into a data set of its own, made when the first episode begins."
-    def __init__(self, folder: Path, plan: Plan, notes: Notes):
+    def __init__(self, folder: Path, plan: Plan, notes: Notes, task: str, seed: int):
         self.folder, self.plan, self.notes, self.breaks = folder, plan, notes, []
+        self.task, self.seed = task, seed
         self.writer = self.held = None  # held: the first row of an episode, until a second comes
         self.count = self.length = 0    # rows seen; rows of the open episode that are written
 
@@ -498,7 +503,7 @@ def begin(self: Cutter) -> None:
     if self.writer is None:
         p = self.plan
         self.writer = EpisodeWriter(self.folder, p.space, p.fps, *p.shape, states=p.states)
-    self.writer.start(self.notes.name)
+    self.writer.start(self.task, self.seed)
     self.write(self.held)
     self.held = None
 
@@ -545,7 +550,8 @@ def convert_recording(
     rows = _planned_rows(recording, plan, notes.name)
     progress(math.ceil((recording.total or 0)*plan.fps/recording.fps), 0)
     task.part.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(task.part) as new, Cutter(new/"dataset", plan, notes) as cutter:
+    called = recording.task or notes.name, recording.seed
+    with atomic_folder(task.part) as new, Cutter(new/"dataset", plan, notes, *called) as cutter:
         for row in rows:
             if isinstance(row, Break):
                 cutter.cut(row.reason)
@@ -779,9 +785,12 @@ def _kept(finished, total, work):
             " take it away and run again, or leave such recordings out with skip_bad)")
 
 # %% ../../nbs/12_convert.ipynb #64ed3f1b
-def _hold_out(parts, test):
+def _hold_out(parts, held_out, test):
     "How many of the last episodes are held out: whole recordings if there are several."
     counts = [len(Dataset(part/"dataset")) for part in parts]
+    if held_out is not None:
+        names = [read_json(part/"notes.json")["name"] for part in parts]
+        return sum(n for name, n in zip(names, counts) if name in held_out)
     if not test or sum(counts) < 2:
         return 0
     if len(counts) == 1:
@@ -947,7 +956,8 @@ def _identity(source, target, skip_bad):
     "A hash of everything that decides the result."
     files, options, states = _marks(source.items), source.options, list(source.states)
     given, space = target.to_dict(), source.space.to_dict()
-    return _digest(source.format, files, options, given, space, states, skip_bad)
+    held = [] if source.held_out is None else [source.held_out]
+    return _digest(source.format, files, options, given, space, states, skip_bad, *held)
 
 def _make_tasks(source, plan, work):
     "A task for each recording; what decides its result is hashed into the name of its part."
@@ -958,7 +968,7 @@ def _make_tasks(source, plan, work):
     return [task(name, files) for name, files in source.items.items()]
 
 # %% ../../nbs/12_convert.ipynb #bb7582de
-def _join(parts, failed, work, test, about):
+def _join(parts, failed, work, held, about):
     "One data set of all parts that have an episode."
     full = [part for part in parts if (part/"dataset").exists()]
     if not full:
@@ -967,13 +977,14 @@ def _join(parts, failed, work, test, about):
         raise error
     shutil.rmtree(work/"joined", ignore_errors=True)  # of an earlier call that was killed here
     found = [part/"dataset" for part in full]
-    return join_datasets(found, work/"joined", _hold_out(full, test), {"import": about})
+    return join_datasets(found, work/"joined", _hold_out(full, *held), about)
 
 # %% ../../nbs/12_convert.ipynb #a506742c
 def _publish(dest, source, target, identity, parts, failed):
     "Join the parts, judge them, and bring the data set with its report under its final name."
-    about = dict(format=source.format, identity=identity)
-    joined = _join(parts, failed, _work_folder(dest), target.test, about)
+    about = source.about | {"import": dict(format=source.format, identity=identity)}
+    held = source.held_out, target.test
+    joined = _join(parts, failed, _work_folder(dest), held, about)
     given = source.options | target.to_dict()
     options = {k: v for k, v in given.items() if v is not None}
     report = _make_report(source, options, identity, parts, failed, joined)
