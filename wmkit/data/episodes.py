@@ -627,6 +627,8 @@ def _check_video(self: Dataset, index):
     return info
 
 # %% ../../nbs/11_episodes.ipynb #63fdb095
+# rows of these widths come with padding, at which decord stops (found by trying 4 to 400)
+_PADDED = {4, 6, 8, 12, 16, 24, 48, 72}
 _INHERITED = []  # readers that came through a fork: closing one would wait for its threads for ever
 
 @patch
@@ -636,9 +638,9 @@ def _reader_of(self: Dataset, index):
     if self._reader is not None and self._reader[0] != process:
         _INHERITED.append(self._reader)
     if self._reader is None or self._reader[:2] != (process, index):
-        codec, decord = self._check_video(index).codec, _decord()
+        found, decord = self._check_video(index), _decord()
         reader = None
-        if decord is not None and codec != "av1":
+        if decord is not None and found.codec != "av1" and found.width not in _PADDED:
             reader = decord.VideoReader(str(self.path(index)), num_threads=1)
         self._reader = process, index, reader
     return self._reader[2]
