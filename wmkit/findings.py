@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['CHECKS', 'COLOURS', 'worst', 'plural', 'Finding', 'sigmas', 'Grade', 'ok_if', 'graded', 'small_figure', 'to_png',
-           'skip', 'found', 'Check', 'check', 'skipped', 'examine', 'Later', 'judge', 'CheckTable', 'Report']
+           'skip', 'found', 'Check', 'check', 'skipped', 'examine', 'Later', 'judge', 'CheckTable', 'Report',
+           'read_picture', 'image_html', 'SavedReport']
 
 # %% ../nbs/01_findings.ipynb #c42ae93b
-import base64, html, inspect, io, math
+import base64, html, inspect, io, math, re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+import msgspec
 from fastcore.basics import patch
-from .files import read_json, write_json
+from .files import Schema, disk_errors, inside, read_bytes, read_json, write_json
 
 # %% ../nbs/01_findings.ipynb #402ad34c
 VERDICTS = ("ok", "skip", "notyet", "warn", "fail")  # from harmless to grave
@@ -454,15 +457,44 @@ def _escaped(text): return html.escape(str(text))
 def _badge(verdict):
     return f'<span style="background:{COLOURS[verdict]};{_BADGE}">{verdict.upper()}</span>'
 
+# %% ../nbs/01_findings.ipynb #42b6ddeb
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
+_LARGEST = 2**24  # bytes of a picture
+
+def _picture_kind(picture):
+    "png, jpeg, gif or webp by the first bytes; None for anything else."
+    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for magic, kind in _MAGIC.items() if picture.startswith(magic)), None)
+
+def read_picture(
+    folder: Path | str,  # that it must lie in
+    path: str,           # relative to `folder`
+    where: object        # the file that names it, for an error message
+) -> bytes:
+    "A picture of a report or run; ValueError for a path that leads out, and for other files."
+    file = inside(folder, path, where, links=False)
+    picture = read_bytes(file, _LARGEST)
+    if _picture_kind(picture) is None:
+        raise ValueError(f"{file} is not a picture (png, jpeg, gif, webp); make the report anew, "
+                         f"or take the picture out of {where}")
+    return picture
+
+def image_html(picture: bytes, alt: str = "", style: str = "") -> str:
+    "An `<img>` that holds the picture itself; ValueError for bytes that are none."
+    kind = _picture_kind(picture)
+    if kind is None:
+        raise ValueError(f"{alt or 'image'}: {picture[:8]!r}... is not a picture "
+                         "(png, jpeg, gif, webp)")
+    source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    return f'<img alt="{_escaped(alt)}" style="{_escaped(style)}" src="{source}">'
+
 # %% ../nbs/01_findings.ipynb #f065036c
 def _picture(f):
     "The evidence as an inline image, or nothing."
     png = to_png(f.evidence)
-    if not png:
-        return ""
-    source = "data:image/png;base64," + base64.b64encode(png).decode()
     style = "max-width:360px;background:#fff;margin-top:4px"
-    return f'<img alt="evidence of {_escaped(f.check)}" style="{style}" src="{source}">'
+    return image_html(png, f"evidence of {f.check}", style) if png else ""
 
 # %% ../nbs/01_findings.ipynb #cc48f8fc
 def _explained(f):
@@ -508,30 +540,58 @@ def save(self: Report, folder: Path | str, name: str = "doctor") -> Path:
         row = {k: getattr(f, k) for k in Finding.__dataclass_fields__ if k != "evidence"}
         if png := to_png(f.evidence):
             again = "" if seen[f.check] == 1 else f"_{seen[f.check]}"
-            row["evidence"] = f"media/{name}_{f.check}{again}.png"
-            (folder/"media").mkdir(parents=True, exist_ok=True)
-            (folder/row["evidence"]).write_bytes(png)
+            check = re.sub(r"[^\w.-]", "_", f.check)
+            row["evidence"] = f"media/{name}_{check}{again}.png"
+            with disk_errors(folder/row["evidence"]):
+                (folder/"media").mkdir(parents=True, exist_ok=True)
+                (folder/row["evidence"]).write_bytes(png)
         rows.append(row)
     saved = dict(title=self.title, verdict=self.verdict, findings=rows)
     write_json(folder/f"{name}.json", saved)
     return folder/f"{name}.json"
 
+# %% ../nbs/01_findings.ipynb #6b68554e
+_Long = Annotated[str, msgspec.Meta(max_length=2**18)]
+_Number = int | float | bool | str | None
+
+class _SavedFinding(Schema):
+    "A finding in doctor.json."
+    check: _Long
+    verdict: Literal[VERDICTS]
+    value: _Number
+    reference: _Number
+    message: _Long
+    unit: _Long = ""
+    interval: tuple[int | float, int | float] | None = None
+    n: int | None = None
+    causes: Annotated[list[_Long], msgspec.Meta(max_length=100)] = []
+    remedy: _Long = ""
+    evidence: _Long | None = None
+
+class SavedReport(Schema):
+    "What doctor.json holds."
+    remedy: ClassVar[str] = "make the report anew, or take the file away"
+    title: _Long
+    verdict: Literal[VERDICTS]
+    findings: Annotated[list[_SavedFinding], msgspec.Meta(max_length=2000)]
+
 # %% ../nbs/01_findings.ipynb #3eff098f
-def _read(row, folder) -> Finding:
+def _read(row, folder, file) -> Finding:
     "One finding of a saved report, with the bytes of its picture."
-    evidence = (folder/row["evidence"]).read_bytes() if "evidence" in row else None
-    return Finding(**{**row, "evidence": evidence})
+    values = msgspec.structs.asdict(row)
+    if row.evidence is not None:
+        values["evidence"] = read_picture(folder, row.evidence, file)
+    try:
+        return Finding(**values)
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}; {SavedReport.remedy}") from None
 
 @patch(cls_method=True)
 def load(cls: Report, folder: Path | str, name: str = "doctor") -> Report:
     "Read what `save` wrote; FileNotFoundError without it, ValueError for another file's content."
     file = Path(folder)/f"{name}.json"
-    saved = read_json(file)
-    try:
-        findings = [_read(row, Path(folder)) for row in saved["findings"]]
-    except (KeyError, TypeError) as e:
-        raise ValueError(f"{file} is not a saved report: {e}") from None
-    return Report(findings, saved["title"])
+    saved = read_json(file, SavedReport, most=2**24)
+    return Report([_read(row, Path(folder), file) for row in saved.findings], saved.title)
 
 # %% ../nbs/01_findings.ipynb #022eb442
 @patch
