@@ -7,8 +7,7 @@ __all__ = ['Scene', 'reconstruction_scene', 'typical_window', 'evaluate_each', '
            'Recording', 'examine_recording', 'draw_shares', 'play_scene', 'save_figure', 'publish', 'summarise']
 
 # %% ../../nbs/82_publish.ipynb #cac7839b
-import math
-from base64 import b64encode
+import html, math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +23,7 @@ from ..data.coverage import Coverage, coverage
 from ..data.episodes import Dataset
 from ..data.record import action_shares
 from ..doctor import formulas
-from ..findings import Report, examine, small_figure, to_png
+from ..findings import Report, examine, image_html, read_picture, small_figure, to_png
 from ..runs import Table
 from ..widgets.scrub import Scrubber, scrub, scrub_html
 from ..worlds.evaluate import evaluate
@@ -247,10 +246,9 @@ def _shown_path(path):
     run = next((folder for folder in path.parents if (folder/"run.json").exists()), None)
     return str(path.relative_to(run.parent)) if run else str(path)
 
-def _embedded(picture):
-    "A picture file as HTML that needs no other file."
-    data = b64encode(picture.read_bytes()).decode()
-    return f"<img src='data:image/png;base64,{data}'>"
+def _embedded(run, picture):
+    "A picture of the run as HTML that needs no other file."
+    return image_html(read_picture(run.folder, f"media/{picture.name}", run.folder))
 
 def save_figure(run:object, name:str, figure:object) -> object:
     "Write a Figure to media/<name>.png; hands it on, so that a cell can show it."
@@ -274,8 +272,8 @@ def publish(
     files |= dict(numbers=run.folder/"result.json", doctor=run.folder/"doctor.json")
     if scene.lanes:
         files["film"] = scene.film(run.media("dream.mp4"))
-    pictures = map(_embedded, sorted(run.folder.glob("media/*.png")))
-    parts = scrub_html(scene.scrubber()), f"<p>{summary}</p>", *pictures, report
+    pictures = [_embedded(run, file) for file in sorted(run.folder.glob("media/*.png"))]
+    parts = scrub_html(scene.scrubber()), f"<p>{html.escape(summary)}</p>", *pictures, report
     files["report"] = run.page(title, *parts)
     for name, path in files.items():
         print(f"{name:12}{_shown_path(path)}")
