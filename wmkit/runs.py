@@ -4,18 +4,23 @@
 
 # %% auto #0
 __all__ = ['now', 'environment', 'machine', 'Run', 'list_runs', 'StopFlag', 'find_notebook', 'read_parameters', 'check_params',
-           'parse_value', 'read_values', 'start_run', 'run_notebook', 'sweep', 'Table', 'runs_table', 'compare_runs']
+           'parse_value', 'read_values', 'start_run', 'run_notebook', 'sweep_members', 'sweep', 'Table', 'runs_table',
+           'compare_runs']
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
-import ast, contextlib, fcntl, html, importlib.metadata, importlib.util, itertools, json, os
+import ast, contextlib, fcntl, html, importlib.metadata, importlib.util, itertools, json, math, os
 import platform, re, shutil, signal, subprocess, sys, tempfile, threading, time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from fastcore.basics import patch
+from msgspec import Meta
 from .core import code_revision, format_time, settings
-from .files import from_plain, read_json, to_plain, write_json, write_text
+from .files import Name, Schema, Text, check_schema, disk_errors, parse_json
+from .files import read_bytes, read_json, read_yaml, to_plain, write_json, write_text
+from .findings import SavedReport
 
 # %% ../nbs/03_runs.ipynb #b97e4705
 _NAME = re.compile(r"[A-Za-z0-9][\w.+=-]*")
@@ -47,6 +52,32 @@ def machine() -> dict:
     return dict(host=platform.node(), system=platform.platform(), processors=os.cpu_count(),
                 gpus=gpus)
 
+# %% ../nbs/03_runs.ipynb #3421eaec
+_Time = Annotated[datetime, Meta(tz=True)]
+_Long = Annotated[str, Meta(max_length=2**18)]  # what an exception says
+
+class _Code(Schema, forbid_unknown_fields=False):
+    "The revision that a run was made with."
+    revision: Text | None
+
+class _Session(Schema, forbid_unknown_fields=False):
+    "From the start of the launcher to its end."
+    started: _Time
+    ended: _Time | None = None
+    status: Text | None = None
+
+class _Info(Schema, forbid_unknown_fields=False):
+    "What run.json holds at least."
+    remedy: ClassVar[str] = "restore the file from a copy, or move the run's folder away"
+    name: Name
+    notebook: Text | None
+    status: Literal["by hand", "running", "done", "failed", "stopped", "interrupted"]
+    started: _Time
+    error: _Long | None
+    code: _Code
+    sessions: Annotated[list[_Session], Meta(max_length=10_000)]
+    saved: Annotated[dict[Text, Text], Meta(max_length=1000)] = {}  # model -> newest checkpoint
+
 # %% ../nbs/03_runs.ipynb #a76fa1ab
 class Run:
     "One run's folder. Make one with `Run.create`, find one with `Run.open`."
@@ -55,36 +86,46 @@ class Run:
 
     @property
     def name(self) -> str: return self.folder.name
+
     @property
-    def info(self) -> dict: return read_json(self.folder/"run.json")
+    def info(self) -> dict:
+        "What run.json says; ValueError where it is not what a run writes."
+        found = read_json(self.folder/"run.json", dict[str, Any])
+        check_schema(found, _Info, self.folder/"run.json")
+        return found
+
     @property
-    def params(self) -> dict:
-        return yaml.safe_load((self.folder/"params.yaml").read_text(encoding="utf-8"))
+    def params(self) -> dict: return read_yaml(self.folder/"params.yaml")
 
 # %% ../nbs/03_runs.ipynb #39026da0
-@patch
-def _place(self:Run, name):
-    "A folder of settings.ini, or for a run that lies elsewhere one inside the run."
-    house = settings()
-    inside = self.folder.resolve().parent == house.outputs.resolve()
-    return getattr(house, name) if inside else self.folder/name
+def _same(folder, other): return folder.exists() and other.exists() and folder.samefile(other)
+
+def _entry(folder):
+    "The entry of `outputs` that is this folder, itself or by a link; None for a run elsewhere."
+    outputs = settings().outputs
+    others = outputs.iterdir() if outputs.is_dir() else ()
+    entries = itertools.chain([outputs/folder.name], others)
+    return next((entry for entry in entries if _same(entry, folder)), None)
 
 @patch(as_prop=True)
 def checkpoints(self:Run) -> Path:
     "checkpoints/<run>; for a run outside of settings.ini's `outputs`, a folder inside the run."
-    place = self._place("checkpoints")
-    return place if place.parent == self.folder else place/self.name
+    entry = _entry(self.folder)
+    return settings().checkpoints/entry.name if entry else self.folder/"checkpoints"
 
 @patch(as_prop=True)
 def data(self:Run) -> Path:
     "Where data sets lie: settings.ini's `data`; for a run elsewhere, a folder inside the run."
-    return self._place("data")
+    return settings().data if _entry(self.folder) else self.folder/"data"
 
 # %% ../nbs/03_runs.ipynb #5e851c75
 def _new_folder(root, name, stem, what):
     "Make `root/name`, or a folder named after the time and `stem`; an existing name is refused."
-    if name is not None and not _NAME.fullmatch(name):
-        raise ValueError(f"{what} name {name!r}: use letters, digits and . _ + = - alone")
+    if name is not None and not (_NAME.fullmatch(name) and len(name) <= 200):
+        raise ValueError(f"{what} name {name!r}: use at most 200 letters, digits and . _ + = -")
+    if root.is_symlink() and not root.exists():
+        raise FileNotFoundError(f"{root} is a link to {os.readlink(root)}, which is not there; "
+                                "is its disk mounted?")
     root.mkdir(parents=True, exist_ok=True)
     stem = f"{datetime.now():%Y%m%d-%H%M%S}_{stem}"
     numbered = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
@@ -95,10 +136,17 @@ def _new_folder(root, name, stem, what):
     raise FileExistsError(f"{what} {name} exists already ({root/name}); continue it with "
                           f"--resume {name}, or choose another name")
 
+# %% ../nbs/03_runs.ipynb #52a27005
+def _readable(text):
+    "Text without the halves of characters that file names and broken output can hold."
+    return text.encode("utf-8", "replace").decode()
+
+def _argv(): return [_readable(word) for word in sys.argv]
+
 def _first_info(name, notebook):
     "What run.json says before anything ran."
     state = dict(name=name, notebook=str(notebook) if notebook else None, status="by hand",
-                 started=now(), ended=None, error=None, argv=sys.argv)
+                 started=now(), ended=None, error=None, argv=_argv())
     made = dict(code=code_revision(), environment=environment(), machine=machine())
     return state | made | dict(sessions=[])
 
@@ -120,45 +168,80 @@ def create(cls:Run,
 # %% ../nbs/03_runs.ipynb #fdbb1b3e
 @patch(cls_method=True)
 def open(cls:Run, name:str) -> Run:
-    "The run of that name in `outputs`, or at that path."
+    "The run of that name in `outputs`, or at that path; ValueError for one that cannot be read."
     house = settings().outputs
     for folder in (house/str(name), Path(name)):
-        if (folder/"run.json").is_file():
-            return cls(folder.resolve())
+        if os.path.lexists(folder/"run.json"):
+            run = cls(_entry(folder) or folder.resolve())
+            run.info, run.params  # refused here, not in the middle of something
+            return run
     names = ", ".join(run.name for run in list_runs()[-8:])
     there = f"; there are {names}" if names else ""
     raise FileNotFoundError(f"no run {name} in {house}{there}")
 
+def _began(run):
+    "When a run began, as text; nothing for one that cannot be read."
+    try:
+        return run.info["started"]
+    except (ValueError, OSError):
+        return ""
+
 def list_runs(root:Path=None) -> list:
-    "Every run in settings.ini's `outputs` (or `root`), oldest first."
+    "Every run in settings.ini's `outputs` (or `root`): those that cannot be read, then by age."
     found = [Run(f.parent) for f in Path(root or settings().outputs).glob("*/run.json")]
-    return sorted(found, key=lambda run: (run.info["started"], run.name))
+    return sorted(found, key=lambda run: (_began(run), run.name))
 
 # %% ../nbs/03_runs.ipynb #261c75db
+class _Row(Schema, forbid_unknown_fields=False):
+    "What every row of metrics.jsonl may hold; the rest is what was measured."
+    remedy: ClassVar[str] = "mend or remove that line"
+    step: int | float = 0
+    model: Text | None = None
+    watch: Text | None = None
+
+@patch
+def _lines(self:Run):
+    "The whole lines of metrics.jsonl; what a kill has torn is left out."
+    file = self.folder/"metrics.jsonl"
+    return read_bytes(file, most=2**29).split(b"\n")[:-1] if file.exists() else []
+
 @patch
 def metrics(self:Run) -> list:
-    "The rows of metrics.jsonl; a row torn by a kill is left out."
-    file, rows = self.folder/"metrics.jsonl", []
-    if not file.exists():
-        return rows
-    for i, line in enumerate(file.read_text(encoding="utf-8").split("\n")[:-1], 1):
+    "The rows of metrics.jsonl; ValueError names the line that is none."
+    rows = []
+    for i, line in enumerate(self._lines(), 1):
+        where = f"{self.folder/'metrics.jsonl'}, line {i}"
         try:
-            rows.append(from_plain(json.loads(line)))
-        except json.JSONDecodeError:
-            raise ValueError(f"{file}: line {i} is not JSON: {line[:60]!r}") from None
+            rows.append(check_schema(parse_json(line, where), dict[str, Any], where))
+            check_schema(rows[-1], _Row, where)
+        except ValueError as e:
+            remedy = "" if _Row.remedy in str(e) else f"; {_Row.remedy}"
+            raise ValueError(f"{e}{remedy}") from None
     return rows
 
+# %% ../nbs/03_runs.ipynb #d9e93f15
 @patch
 def log(self:Run, **metrics) -> None:
-    "Append one row of numbers to metrics.jsonl, e.g. `run.log(step=10, loss=.3)`."
+    "Append one row of numbers to metrics.jsonl, whole or not at all: `run.log(step=10, loss=.3)`."
     if self._metrics is None:
         self.truncate_metrics(len(self.metrics()))  # drops a torn last row
-        self._metrics = (self.folder/"metrics.jsonl").open("a", encoding="utf-8")
+        self._metrics = (self.folder/"metrics.jsonl").open("ab", buffering=0)
     row = {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
-    self._metrics.write(json.dumps(to_plain(row), allow_nan=False) + "\n")
-    self._metrics.flush()
+    line = json.dumps(to_plain(row), allow_nan=False) + "\n"
+    with disk_errors(self.folder/"metrics.jsonl"):
+        _append(self._metrics, line.encode())
 
-# %% ../nbs/03_runs.ipynb #d9e93f15
+def _append(file, data):
+    "Write all of `data` at the end of a file without a buffer, or leave the file as it was."
+    before = os.fstat(file.fileno()).st_size
+    try:
+        while data:
+            data = data[file.write(data):]
+    except OSError:
+        file.truncate(before)
+        raise
+
+# %% ../nbs/03_runs.ipynb #1f5dd690
 @patch
 def truncate_metrics(self:Run,
     rows:int  # how many stay
@@ -167,8 +250,8 @@ def truncate_metrics(self:Run,
     if self._metrics is not None:
         self._metrics.close()
     self._metrics = None
-    lines = [json.dumps(to_plain(row)) + "\n" for row in self.metrics()[:rows]]
-    write_text(self.folder/"metrics.jsonl", "".join(lines))
+    kept = [line.decode() + "\n" for line in self._lines()[:rows]]
+    write_text(self.folder/"metrics.jsonl", "".join(kept))
 
 @patch
 def rewind(self:Run,
@@ -187,7 +270,7 @@ def result(self:Run, values:dict=None) -> dict:
     file = self.folder/"result.json"
     if values is not None:
         write_json(file, values)
-    return read_json(file) if file.exists() else {}
+    return read_json(file, dict[str, Any], most=2**24) if file.exists() else {}
 
 @patch
 def media(self:Run, name:str) -> Path:
@@ -200,6 +283,28 @@ def media(self:Run, name:str) -> Path:
 def update(self:Run, **values) -> None:
     "Change fields of run.json."
     write_json(self.folder/"run.json", self.info | values)
+
+# %% ../nbs/03_runs.ipynb #ee298d51
+@patch
+def note_saved(self:Run,
+    model:str,      # e.g. dynamics
+    checkpoint:str  # the name of its folder
+) -> None:
+    "Remember in run.json that this checkpoint was written."
+    self.update(saved=self.info.get("saved", {}) | {model: checkpoint})
+
+@patch
+def require_saved(self:Run, *models:str) -> None:
+    "ValueError where run.json remembers checkpoints of these models (or any) and none is there."
+    saved = self.info.get("saved", {})
+    for model in models or saved:
+        folder = self.checkpoints/model
+        if model in saved and not any(folder.glob("step_*/config.json")):
+            raise ValueError(
+                f"run {self.name} wrote checkpoints of {model}, up to {saved[model]}, but {folder} "
+                "holds none: it would begin again at its first step and drop its metrics. Put "
+                f"them back there (or link the run into {settings().outputs}, if it was moved), "
+                "or start a new run")
 
 # %% ../nbs/03_runs.ipynb #41a90924
 _STYLE = """body{font-family:system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;
@@ -225,7 +330,7 @@ def page(self:Run,
 def active(self:Run) -> bool:
     "Does a process of this run still live?"
     file = self.folder/"log.txt"
-    if not file.exists():
+    if not file.is_file():
         return False
     with file.open("rb") as f:
         try:
@@ -235,19 +340,42 @@ def active(self:Run) -> bool:
     return False
 
 @patch(as_prop=True)
+def broken(self:Run) -> str | None:
+    "Why one of the run's records cannot be read, in one line; None where all can."
+    try:
+        self.info, self.params, self.result(), self.verdict
+    except (ValueError, OSError) as e:
+        return " ".join(str(e).split())
+
+@patch(as_prop=True)
+def verdict(self:Run) -> str | None:
+    "The doctor's verdict; None where the run has no report."
+    file = self.folder/"doctor.json"
+    return read_json(file, SavedReport, most=2**24).verdict if file.exists() else None
+
+# %% ../nbs/03_runs.ipynb #57bc5200
+@patch(as_prop=True)
 def status(self:Run) -> str:
     """`running`, `done`, `failed` or `by hand`.
 
-    Also `stopped` (gently, to be continued) and `interrupted` (killed from outside)."""
-    status = self.info["status"]
+    Also `stopped` (gently, to be continued), `interrupted` (killed from outside) and `broken`
+    (run.json cannot be read)."""
+    try:
+        status = self.info["status"]
+    except (ValueError, OSError):
+        return "broken"
     return "interrupted" if status == "running" and not self.active else status
 
 @patch
 def _repr_html_(self:Run):
-    info = self.info
-    rows = dict(status=self.status, notebook=info["notebook"], started=info["started"],
-                revision=info["code"]["revision"], error=info["error"]) | self.params
-    rows |= {f"<b>{html.escape(k)}</b>": v for k, v in self.result().items()}
+    if self.broken:
+        rows = dict(status="broken", error=self.broken)
+    else:
+        info, result = self.info, self.result()
+        rows = dict(status=self.status, notebook=info["notebook"], started=info["started"],
+                    revision=info["code"]["revision"], error=info["error"]) | self.params
+        rows = {html.escape(k): v for k, v in rows.items()}
+        rows |= {f"<b>{html.escape(k)}</b>": v for k, v in result.items()}
     lines = [f"<tr><td>{k}</td><td style='text-align:left'>{html.escape(str(v))}</td></tr>"
              for k, v in rows.items() if v is not None]
     return f"<b>{html.escape(self.name)}</b><table>{''.join(lines)}</table>"
@@ -307,23 +435,55 @@ def find_notebook(name:str) -> Path:
     there = f"there are {known}" if known else f"nor {folders[0]/names[1]}"
     raise FileNotFoundError(f"no notebook {name}; {there}")
 
+# %% ../nbs/03_runs.ipynb #f666ef6c
+_Source = str | float | list[str | float]  # NaN alone on a line is read as a number
+
+class _Tags(Schema, forbid_unknown_fields=False):
+    "A cell's metadata."
+    tags: list[str] = []
+
+class _Output(Schema, forbid_unknown_fields=False):
+    "An output of a cell; those of an error say which."
+    output_type: str
+    ename: str = ""
+    evalue: str | float = ""
+
+class _Cell(Schema, forbid_unknown_fields=False):
+    "What is read of a cell."
+    source: _Source = ""
+    metadata: _Tags = _Tags()
+    outputs: list[_Output] = []
+
+class _Notebook(Schema, forbid_unknown_fields=False):
+    "What is read of a notebook: one to be executed, or one that was."
+    remedy: ClassVar[str] = "open it in Jupyter and save it again, or restore it from a copy"
+    cells: Annotated[list[_Cell], Meta(max_length=10_000)]
+
+def _joined(source): return "".join(map(str, source if isinstance(source, list) else [source]))
+
 # %% ../nbs/03_runs.ipynb #5922d777
 def _tagged_source(notebook):
     "The source of the cell tagged `parameters`; empty where there is none."
+    cells = read_json(notebook, _Notebook).cells
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.tags]
+    return _joined(tagged[0]) if tagged else ""
+
+def _parameter_lines(notebook):
+    "The statements of the cell tagged `parameters`."
     try:
-        cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError):
-        raise ValueError(f"{notebook} is not a notebook") from None
-    tagged = [c["source"] for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
-    return "".join(tagged[0]) if tagged else ""
+        return ast.parse(_tagged_source(notebook)).body
+    except (SyntaxError, RecursionError, MemoryError) as e:
+        raise ValueError(f"{notebook}: the cell tagged `parameters` is not plain Python: {e}; "
+                         "give it `name = value` lines alone") from None
 
 def _default(notebook, name, value):
     "The literal that a parameter is assigned."
     try:
         found = ast.literal_eval(value)
-    except (ValueError, TypeError):
-        raise ValueError(f"{notebook}: parameter {name} = {ast.unparse(value)}; "
-                         "a default must be a literal") from None
+    except (ValueError, TypeError, AttributeError, RecursionError, MemoryError):
+        shown = ast.unparse(value) if value else "nothing"
+        raise ValueError(f"{notebook}: parameter {name} = {shown}; a default must be a "
+                         "literal") from None
     if isinstance(found, (tuple, set, bytes)):
         raise ValueError(f"{notebook}: parameter {name} is a {type(found).__name__}; use a list")
     return found
@@ -331,7 +491,7 @@ def _default(notebook, name, value):
 def read_parameters(notebook:Path) -> dict:
     "Name and default of every parameter in the notebook's `parameters` cell."
     found = {}
-    for node in ast.parse(_tagged_source(notebook)).body:
+    for node in _parameter_lines(notebook):
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             name = ast.unparse(target)
@@ -545,10 +705,10 @@ def _follow(process, file, start):
 def _cell_error(notebook):
     "The first error in an executed notebook as one line, or None."
     with contextlib.suppress(OSError, ValueError):
-        for i, cell in enumerate(read_json(notebook)["cells"]):
-            for output in cell.get("outputs", []):
-                if output.get("output_type") == "error":
-                    return f"{output['ename']}: {output['evalue']} (cell {i})"
+        for i, cell in enumerate(read_json(notebook, _Notebook).cells):
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    return f"{output.ename}: {_readable(str(output.evalue))[:10_000]} (cell {i})"
 
 def _exit_error(code):
     "What papermill's exit code says."
@@ -598,7 +758,7 @@ def _begin_session(run):
     "Write into run.json that a session began."
     for name in ("STOP", "kernel.pid"):
         (run.folder/name).unlink(missing_ok=True)
-    session = dict(started=now(), ended=None, argv=sys.argv, code=code_revision(),
+    session = dict(started=now(), ended=None, argv=_argv(), code=code_revision(),
                    launcher=os.getpid())
     sessions = [*run.info["sessions"], session]
     run.update(status="running", error=None, ended=None, sessions=sessions)
@@ -630,6 +790,26 @@ def _execute(run, notebook) -> int:
     print(f"wmkit: {run.name} {outcome.status} after {took}{why}", flush=True)
     return 1 if outcome.error else 0
 
+# %% ../nbs/03_runs.ipynb #067407e8
+def _is_own(path):
+    "Is a notebook one of this clone's, or of the installed package's?"
+    own = settings().root/"nbs", _PACKAGE/"notebooks", _PACKAGE.parent/"nbs"
+    return ".." not in path.parts and any(path.is_relative_to(folder) for folder in own)
+
+def _recorded_notebook(recorded, given, what):
+    "The notebook of a run or sweep that goes on: as recorded if it is our own, else as given."
+    path = settings().root/recorded
+    if given is None and not _is_own(path):
+        raise ValueError(f"{what} names the notebook {recorded}, which is not below nbs/ and not "
+                         "wmkit's. It would be executed: look into it, and name it yourself, as in "
+                         "wmkit run NOTEBOOK --resume RUN")
+    if given is None:
+        return find_notebook(path)
+    found = find_notebook(given)
+    if found != path.resolve() and (_is_own(path) or found.name != path.name):
+        raise ValueError(f"{what} is of {recorded}, not of {given}")
+    return found
+
 # %% ../nbs/03_runs.ipynb #115de968
 def _check_unfinished(run):
     "ValueError where a run cannot be continued."
@@ -658,10 +838,9 @@ def _reopen(name, notebook, params):
     "The run to be continued and its notebook; ValueError when it must not be."
     run = Run.open(name)
     _check_unfinished(run)
-    path = find_notebook(settings().root/run.info["notebook"])
-    if notebook is not None and find_notebook(notebook) != path:
-        raise ValueError(f"run {run.name} is of {run.info['notebook']}, not of {notebook}")
+    path = _recorded_notebook(run.info["notebook"], notebook, f"run {run.name}")
     _check_unchanged(run, path, params or {})
+    run.require_saved()
     return run, path
 
 # %% ../nbs/03_runs.ipynb #93d4334a
@@ -689,31 +868,49 @@ def run_notebook(
     return _execute(Run.create(run, params, notebook=_within_root(path)), path)
 
 # %% ../nbs/03_runs.ipynb #2e4e9ecc
-_SPEC = dict(base=dict, grid=dict, list=list, seeds=list)
+_Params = dict[str, Any]
+_Values = Annotated[list, Meta(min_length=1)]
+_Points = Annotated[list[_Params], Meta(max_length=10_000)]
+_Seeds = Annotated[list[int], Meta(max_length=10_000)]
 
-def _check_spec(spec):
-    "ValueError for a sweep file that says something else than base, grid, list and seeds."
-    unknown = ", ".join(sorted(set(spec) - set(_SPEC)))
-    if unknown:
-        raise ValueError(f"sweep: unknown key {unknown}; known: {', '.join(_SPEC)}")
-    for key, kind in _SPEC.items():
-        if not isinstance(spec.get(key) or kind(), kind):
-            raise ValueError(f"sweep: {key}: expected a {kind.__name__}, found {spec[key]!r}")
-    for one in spec.get("list") or []:
-        if not isinstance(one, dict):
-            raise ValueError(f"sweep: list: {one!r} is not a set of `name: value`")
-    for name, values in (spec.get("grid") or {}).items():
-        if not isinstance(values, list) or not values:
-            raise ValueError(f"sweep: grid: {name}: {values!r} is not a list of values")
+class _Spec(Schema):
+    "What a sweep file says."
+    remedy: ClassVar[str] = "a sweep has base, grid, list and seeds (wmkit sweep --help)"
+    base: _Params | None = None
+    grid: dict[str, _Values] | None = None
+    list: _Points | None = None
+    seeds: _Seeds | None = None
+
+# %% ../nbs/03_runs.ipynb #a0431e22
+class _Planned(Schema):
+    "A run of a sweep."
+    name: Name
+    params: dict[str, Any]
+
+class _Queue(Schema):
+    "What sweep.json holds."
+    notebook: Text
+    spec: _Spec
+    created: _Time
+    runs: Annotated[list[_Planned], Meta(max_length=100_000)]
+
+# %% ../nbs/03_runs.ipynb #84566421
+def _check_count(axes):
+    "ValueError for a sweep that nobody could mean."
+    count = math.prod(map(len, axes))
+    if count > 10_000:
+        raise ValueError(f"sweep: {count} runs; at most 10000 are queued")
 
 def sweep_members(spec:dict) -> list:
     "The parameters of each member of a sweep, `list` outermost, then `grid`, then `seeds`."
-    _check_spec(spec)
-    base, grid = spec.get("base") or {}, spec.get("grid") or {}
+    checked = check_schema(spec, _Spec, "sweep")
+    base, grid = checked.base or {}, checked.grid or {}
+    axes = checked.list or [{}], *grid.values(), checked.seeds or [None]
+    _check_count(axes)
     points = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    seeds = [dict(seed=seed) for seed in spec.get("seeds") or []] or [{}]
-    axes = spec.get("list") or [{}], points, seeds
-    members = [base | one | point | seed for one, point, seed in itertools.product(*axes)]
+    seeds = [dict(seed=seed) for seed in checked.seeds or []] or [{}]
+    combined = itertools.product(checked.list or [{}], points, seeds)
+    members = [base | one | point | seed for one, point, seed in combined]
     same = next((m for i, m in enumerate(members) if m in members[:i]), None)
     if same is not None:
         raise ValueError(f"sweep: two members are the same: {same}")
@@ -736,23 +933,22 @@ def _read_sweep(name):
     file = settings().outputs/str(name)/"sweep.json"
     if not file.is_file():
         raise FileNotFoundError(f"no sweep {name} in {file.parent.parent}")
-    return read_json(file)
+    return read_json(file, _Queue)
 
 # %% ../nbs/03_runs.ipynb #79c8fd56
 def _open_sweep(notebook, spec, name):
-    "The queue of a sweep that goes on; ValueError where it was made from something else."
+    "(queue, notebook) of a sweep that goes on; ValueError where it was made from something else."
     queue = _read_sweep(name)
-    if spec is not None and spec != queue["spec"]:
+    if spec is not None and check_schema(spec, _Spec, "sweep") != queue.spec:
         raise ValueError(f"sweep {name} was made from another file; start a new sweep instead")
-    path = settings().root/queue["notebook"]
-    if notebook is not None and find_notebook(notebook) != path.resolve():
-        raise ValueError(f"sweep {name} is of {queue['notebook']}, not of {notebook}")
-    return queue
+    return queue, _recorded_notebook(queue.notebook, notebook, f"sweep {name}")
 
 def _status(name):
     "A member's status; None before it began."
-    begun = (settings().outputs/name/"run.json").is_file()
-    return Run.open(name).status if begun else None
+    folder = settings().outputs/name
+    if not os.path.lexists(folder/"run.json"):
+        return None
+    return "broken" if Run(folder).broken else Run(folder).status
 
 # %% ../nbs/03_runs.ipynb #8841727a
 def sweep(
@@ -764,28 +960,33 @@ def sweep(
 ) -> int:
     "Run every member, one after another, whether or not one fails; 0 when none failed."
     name = name if resume else _create_sweep(notebook, spec, name)
-    queue = _open_sweep(notebook, spec, name)
-    path, count, failed = settings().root/queue["notebook"], len(queue["runs"]), 0
-    for i, member in enumerate(queue["runs"], 1):
-        status = _status(member["name"])
+    queue, path = _open_sweep(notebook, spec, name)
+    failed = 0
+    for i, member in enumerate(queue.runs, 1):
+        status = _status(member.name)
         if status == "done" or (status == "failed" and not retry):
             failed += status == "failed"
             continue
-        print(f"wmkit: sweep {name} {i}/{count}: {member['params']}", flush=True)
+        shown = "is broken: see wmkit runs" if status == "broken" else member.params
+        print(f"wmkit: sweep {name} {i}/{len(queue.runs)}: {shown}", flush=True)
+        if status == "broken":
+            failed += 1
+            continue
         if status == "running":
-            raise ValueError(f"run {member['name']} of sweep {name} is still running")
-        failed += run_notebook(path, member["params"], member["name"], resume=status is not None)
-        if _status(member["name"]) in ("stopped", "interrupted"):
+            raise ValueError(f"run {member.name} of sweep {name} is still running")
+        failed += run_notebook(path, member.params, member.name, resume=status is not None)
+        if _status(member.name) in ("stopped", "interrupted"):
             print(f"wmkit: sweep {name} stopped; go on with --resume {name}", flush=True)
             break
     return 1 if failed else 0
 
 # %% ../nbs/03_runs.ipynb #d10eff3f
 def _cell(value):
-    "A value as one line of a table."
+    "A value as one line of a table, without what would move a terminal's cursor."
     if value is None:
         return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value).split("\n")[0]
+    text = f"{value:.5g}" if isinstance(value, float) else str(value).split("\n")[0]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 class Table(list):
     "A list of dicts that prints as columns and shows as HTML."
@@ -795,7 +996,7 @@ class Table(list):
     def __str__(self):
         if not self:
             return "(no runs)"
-        rows = [self.columns(), *self._texts()]
+        rows = [list(map(_cell, self.columns())), *self._texts()]
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths)) for row in rows]
         return "\n".join(line.rstrip() for line in lines)
@@ -817,17 +1018,17 @@ def _seconds(session):
 
 def _summary(run):
     "One row of the table of runs."
-    info, doctor = run.info, run.folder/"doctor.json"
+    if run.broken:
+        return dict(run=run.name, status="broken", error=run.broken)
+    info = run.info
     took = sum(map(_seconds, info["sessions"]))
     notebook = Path(info["notebook"]).stem if info["notebook"] else None
     return dict(run=run.name, status=run.status, notebook=notebook,
                 started=info["started"][:16].replace("T", " "),
-                took=format_time(took) if took else None,
-                doctor=read_json(doctor).get("verdict") if doctor.exists() else None,
-                error=info["error"])
+                took=format_time(took) if took else None, doctor=run.verdict, error=info["error"])
 
 def runs_table(root:Path=None) -> Table:
-    "Every run: status, notebook, when, how long, the doctor's verdict, and why it failed."
+    "Every run: status, notebook, when, how long, the doctor's verdict, and why it failed or broke."
     return Table(map(_summary, list_runs(root)))
 
 # %% ../nbs/03_runs.ipynb #38619a70
@@ -840,29 +1041,37 @@ class _Member:
     numbers: dict
     error: str = None
 
-def _member(name, planned):
-    "The run of that name, or what is planned for it."
-    if _status(name) is None:
-        return _Member(name, "waiting", planned, {})
-    run = Run.open(name)
+# %% ../nbs/03_runs.ipynb #c42cc384
+def _member(run, planned):
+    "A run, or what is planned for it."
+    if not os.path.lexists(run.folder/"run.json"):
+        return _Member(run.name, "waiting", planned, {})
+    if run.broken:
+        return _Member(run.name, "broken", planned, {}, run.broken)
     numbers = {k: v for k, v in run.result().items() if isinstance(v, (int, float))}
-    return _Member(name, run.status, run.params, numbers, run.info["error"])
+    return _Member(run.name, run.status, run.params, numbers, run.info["error"])
 
 def _members(names):
     "The runs of these names, with those of sweeps."
+    outputs = settings().outputs
     for name in names or [run.name for run in list_runs()]:
-        if (settings().outputs/str(name)/"sweep.json").is_file():
-            yield from (_member(m["name"], m["params"]) for m in _read_sweep(name)["runs"])
+        run = Run(outputs/str(name))
+        if (run.folder/"sweep.json").is_file():
+            yield from (_member(Run(outputs/m.name), m.params) for m in _read_sweep(name).runs)
+        elif run.broken and os.path.lexists(run.folder/"run.json"):
+            yield _member(run, {})
         else:
-            yield _member(Run.open(name).name, {})
+            yield _member(Run.open(name), {})
 
+# %% ../nbs/03_runs.ipynb #8c0794ee
 def compare_runs(
     *names:str  # of runs or sweeps; none: every run
 ) -> Table:
     "The parameters in which runs differ, beside the numbers of their results and their errors."
     members, table = list(_members(names)), Table()
+    whole = [m for m in members if m.status != "broken"]
     keys = dict.fromkeys(k for m in members for k in m.params)
-    differ = [k for k in keys if any(m.params.get(k) != members[0].params.get(k) for m in members)]
+    differ = [k for k in keys if any(m.params.get(k) != whole[0].params.get(k) for m in whole)]
     for m in members:
         row = dict(run=m.name, status=m.status) | {k: m.params.get(k) for k in differ} | m.numbers
         table.append(row | (dict(error=m.error) if m.error else {}))

@@ -23,6 +23,7 @@ from ..data.clips import show_balance, to_float
 from ..data.episodes import Dataset
 from ..data.latents import build_latents, open_latents
 from ..data.record import record
+from ..files import Positive, check_schema
 
 # %% ../../nbs/82_setups.ipynb #6196ba28
 from ..doctor.attention import AttentionWatch
@@ -207,7 +208,8 @@ def budgeted(
     if f"{name}_steps" not in run.info:
         steps = steps_for_budget(seconds, model, batches, loss, recipe)
         run.update(**{f"{name}_steps": steps})
-    return replace(recipe, steps=run.info[f"{name}_steps"])
+    where = f"{run.folder}/run.json: {name}_steps"
+    return replace(recipe, steps=check_schema(run.info[f"{name}_steps"], Positive, where))
 
 # %% ../../nbs/82_setups.ipynb #fa5ea47e
 class TokenizerPlan:

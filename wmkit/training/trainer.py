@@ -557,6 +557,7 @@ def save(self:State) -> None:
         card = t.checkpoints.card | made | dict(recipe=parts.stamp, metrics=t.row)
         folder, state = step_folder(self.folder, t.steps_done), self.contents(chance, moments)
         save_model(folder, t.sampler, card, state)
+        t.run.note_saved(t.name, folder.name)
         prune(self.folder, t.checkpoints.keep_last, keep=[self.best()])
     parts.accelerator.wait_for_everyone()
 
@@ -567,6 +568,8 @@ def restore(self:State) -> None:
     t, last = self.training, self.newest()
     if not t.run:
         return
+    if last is None:
+        t.run.require_saved(t.name)
     logged = self.load(last) if last else None
     if t.parts.main:
         self.rewind(logged)
