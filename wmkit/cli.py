@@ -320,6 +320,9 @@ def main(argv: list | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         return args.call(args)
+    except KeyboardInterrupt as e:
+        print(f"wmkit: {e}" if str(e) else "wmkit: interrupted", file=sys.stderr)
+        return getattr(e, "code", 130)
     except (ValueError, OSError, ImportError) as e:
         text = missing_package(e) if isinstance(e, ModuleNotFoundError) and e.name else str(e)
         said = " ".join(text.split())

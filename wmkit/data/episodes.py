@@ -6,6 +6,7 @@
 __all__ = ['VideoWriter', 'EpisodeWriter', 'Dataset', 'video_info', 'read_pyav', 'resize', 'toy_dataset', 'join_datasets']
 
 # %% ../../nbs/11_episodes.ipynb #55bbaae1
+import contextlib
 import hashlib
 import io
 import json
@@ -206,11 +207,13 @@ def __enter__(self: EpisodeWriter): return self
 def __exit__(self: EpisodeWriter, kind, error, trace):
     if self.folder is None:
         return
-    if self.video is not None:
-        self.video.close(whole=False)
-    if self.data is not None:
-        self.data.close()
     self.folder = None
+    with contextlib.suppress(OSError):  # a full disk may not even let them close
+        if self.video is not None:
+            self.video.close(whole=False)
+    with contextlib.suppress(OSError):
+        if self.data is not None:
+            self.data.close()
     error = error or RuntimeError("left without finish()")
     self.atomic.__exit__(kind or RuntimeError, error, trace)
     if kind is None:

@@ -9,6 +9,9 @@ __all__ = ['Game', 'action_shares', 'record']
 import contextlib
 import hashlib
 import os
+import re
+import shlex
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -19,6 +22,7 @@ from fastcore.basics import patch
 from ..core import Progress
 from .actions import DOOM, ActionSpace
 from .episodes import Dataset, EpisodeWriter
+from ..files import ends_cleanly, remove_leftovers, require_new, scratch_folder
 
 # %% ../../nbs/12_record.ipynb #5726cdb4
 SCENARIOS = ("deathmatch", "my_way_home", "health_gathering", "health_gathering_supreme",
@@ -84,6 +88,46 @@ def _set_play(game, seed):
     # con_midtime: centre messages stay for minutes otherwise
     game.add_game_args("-nomonsters +sv_cheats 1 +con_midtime 0")
 
+# %% ../../nbs/12_record.ipynb #c21c34ef
+BOUND = """
+import ctypes, os, signal, sys
+parent, engine, *words = sys.argv[1:]
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is not None:
+    prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+with open("instance", "w") as file:
+    file.write(words[words.index("+viz_instance_id") + 1])
+if os.getppid() == int(parent):
+    os.execv(engine, [engine, *words])
+"""
+
+def _bound_engine(folder):
+    "A program in `folder` that starts the engine so that it ends with this process."
+    import vizdoom as vd
+    engine = os.path.join(os.path.dirname(vd.__file__), "vizdoom")
+    words = [sys.executable, "-ISc", BOUND, str(os.getpid()), engine]
+    program = folder/"engine.sh"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+    program.chmod(0o700)
+    if not os.access(program, os.X_OK):
+        raise PermissionError(f"{folder.parent} does not allow programs to run: set TMPDIR to a "
+                              "folder that does")
+    return str(program)
+
+# %% ../../nbs/12_record.ipynb #7ee501d4
+def _scratch():
+    "What the folders of engines are named after."
+    return Path(tempfile.gettempdir())/"wmkit_engine"
+
+def _free_memory(folder):
+    "Remove the shared memory of the engine that was killed in `folder`."
+    with contextlib.suppress(OSError):
+        name = (folder/"instance").read_text(encoding="utf-8")
+        if re.fullmatch(r"[A-Za-z0-9]+", name):
+            for kind in ("SM", "MQCtr", "MQDoom"):
+                Path(f"/dev/shm/ViZDoom{kind}{name}").unlink(missing_ok=True)
+
 # %% ../../nbs/12_record.ipynb #3c110e36
 class Game:
     "ViZDoom behind `observe` and `step`; a frame is `skip` tics."
@@ -100,9 +144,14 @@ class Game:
         self.game = _engine(map_name)
         _set_picture(self.game, self.size)
         _set_play(self.game, seed)
-        self.folder = tempfile.TemporaryDirectory()
-        with contextlib.chdir(self.folder.name):  # where the engine writes its files
-            self.game.init()
+        remove_leftovers(_scratch(), _free_memory)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(scratch_folder(_scratch()))
+            self.game.set_vizdoom_path(_bound_engine(folder))
+            with contextlib.chdir(folder):  # where the engine writes its files
+                self.game.init()
+            stack.callback(self.game.close)
+            self.opened = stack.pop_all()
         self.game.send_game_command("god")
         self.game.advance_action(TICS)  # a player cannot move for its first half second
 
@@ -133,8 +182,7 @@ def step(self: Game,
 
 @patch
 def close(self: Game) -> None:
-    self.game.close()
-    self.folder.cleanup()
+    self.opened.close()
 
 # %% ../../nbs/12_record.ipynb #8baf7b6e
 class _Segment(NamedTuple):
@@ -360,9 +408,13 @@ def record(
     "The dataset recorded in `dest`, or opened if it is there; prints the shares of the actions."
     plan = _Plan(episodes, frames, list(maps), seed, skip, test, list(size), run)
     about = plan.about()
-    if Path(dest).exists():
+    remove_leftovers(_scratch(), _free_memory)
+    if (Path(dest)/"meta/info.json").is_file():
+        remove_leftovers(dest)
         return _open_same(dest, about)
-    dataset = _record(dest, plan, about)
+    require_new(dest)
+    with ends_cleanly("nothing is left of it, the same command begins again"):
+        dataset = _record(dest, plan, about)
     actions = np.concatenate([dataset.actions(e.index).numpy() for e in dataset.episodes])
     print(_show_shares(action_shares(actions)), flush=True)
     return dataset
