@@ -7,8 +7,8 @@ __all__ = ['Row', 'Break', 'Recording', 'show_rows', 'Notes', 'rows_at', 'video_
            'Picture', 'Source', 'Target', 'ImportReport', 'convert']
 
 # %% ../../nbs/12_convert.ipynb #fab1db52
-import hashlib, json, lzma, math, multiprocessing, os, pickle, shutil, stat, tarfile, threading
-import zipfile, zlib
+import contextlib, hashlib, json, lzma, math, multiprocessing, os, pickle, shutil, signal, stat
+import tarfile, threading, zipfile, zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 from ..core import Progress
-from ..files import atomic_folder, read_json, write_json
+from ..files import DiskFull, atomic_folder, clear_folder, disk_errors, ends_cleanly
+from ..files import kept_folder, read_json, remove_leftovers, require_new, write_json
 from ..data.actions import ActionSpace, pool
 from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize
 from ..findings import small_figure
@@ -201,6 +202,8 @@ def _guarded(act, path, name):
     "The result of `act()`; ValueError for all that a damaged archive can raise."
     try:
         return act()
+    except DiskFull:
+        raise
     except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError,
             NotImplementedError) as e:
         raise ValueError(f"{path}: {name} cannot be read ({e}): damaged or truncated?"
@@ -232,8 +235,9 @@ def _check_member(member, path) -> PurePosixPath:
 
 # %% ../../nbs/12_convert.ipynb #70d4be19
 def _write_member(member, file, date):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with member.open() as source, open(file, "wb") as out:
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with member.open() as source, disk_errors(file), open(file, "wb") as out:
         shutil.copyfileobj(source, out)
     os.utime(file, ns=(date, date))  # unpacked again, it is the same source
 
@@ -266,12 +270,18 @@ def _work_folder(dest) -> Path:
     "Where an import into `dest` keeps what it has done so far."
     return Path(dest).with_name(f".{Path(dest).name}.import")
 
+def _check_dest(dest) -> None:
+    "An error, before any work, where no data set is or can be made."
+    if not (Path(dest)/"meta/info.json").is_file():
+        require_new(dest)
+
 # %% ../../nbs/12_convert.ipynb #985e1f1b
 def source_folder(source: Path | str, dest: Path | str) -> Path:
     "`source` itself; an archive is unpacked first, into the work folder of `dest`."
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist")
+    _check_dest(dest)
     if source.is_dir() and Path(dest).resolve().is_relative_to(source.resolve()):
         raise ValueError(f"{dest} lies inside of {source}, where the next import would take it for"
                          " recordings; choose a folder beside it")
@@ -279,8 +289,10 @@ def source_folder(source: Path | str, dest: Path | str) -> Path:
         return source
     found = source.stat()
     mark = f"{source.resolve()} {found.st_size} {found.st_mtime_ns}"
-    folder = _work_folder(dest)/f"unpacked_{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
-    return folder if folder.exists() else unpack(source, folder)
+    digest = hashlib.sha256(mark.encode()).hexdigest()[:16]
+    with ends_cleanly(), kept_folder(_work_folder(dest), Path(dest).name) as work:
+        folder = work/f"unpacked_{digest}"
+        return folder if folder.exists() else unpack(source, folder)
 
 # %% ../../nbs/12_convert.ipynb #0cfee493
 def resampled(
@@ -573,7 +585,7 @@ def _count(counts, rows, frames):
 
 def _show(bar, counts, tasks):
     "Bring the progress line up to date; the total is a guess from the opened recordings."
-    rows, opened, done = counts
+    rows, opened, done = counts[:3]
     bar.total = round(rows/opened*len(tasks)) if rows and opened else None
     bar.update(done - bar.done)
 
@@ -596,8 +608,10 @@ def in_process(tasks: list, workers: int, bar: Progress) -> Iterator:
 def _begin_worker(counts):
     global _counts
     _counts = counts
-    def follow():  # a killed parent leaves its workers waiting for ever otherwise
-        multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    def follow():  # else the workers of a killed parent wait for ever, and those of a stopped one
+        while parent.is_alive() and not counts.get_obj()[3]:
+            parent.join(.2)
         os._exit(1)
     threading.Thread(target=follow, daemon=True).start()
 
@@ -618,13 +632,19 @@ def _check_picklable(task):
                          " a reader must be a top-level function of a module; or give"
                          " workers=0") from None
 
-# %% ../../nbs/12_convert.ipynb #62be7284
-def in_pool(tasks: list, workers: int, bar: Progress) -> Iterator:
-    "Yield (task, error or None) as spawned processes finish them."
-    _check_picklable(tasks[0])
-    context = multiprocessing.get_context("spawn")
-    counts = context.Array("q", 3)
-    executor = ProcessPoolExecutor(workers, context, _begin_worker, (counts,))
+# %% ../../nbs/12_convert.ipynb #ac2295c9
+def _submit(executor, tasks):
+    "{future: task}. Workers begin with signals blocked: it is their parent that ends them."
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        return {executor.submit(_work, task): task for task in tasks}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+@contextlib.contextmanager
+def _shown_counts(bar, counts, tasks):
+    "Brings the progress line up to date while the block runs."
     stop = threading.Event()
     def watch():
         while not stop.wait(.5):
@@ -632,14 +652,31 @@ def in_pool(tasks: list, workers: int, bar: Progress) -> Iterator:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        futures = {executor.submit(_work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], _error_of(future)
+        yield
     finally:
         stop.set()
         watcher.join()
         _show(bar, list(counts), tasks)
-        executor.shutdown(wait=True, cancel_futures=True)
+
+# %% ../../nbs/12_convert.ipynb #62be7284
+def in_pool(tasks: list, workers: int, bar: Progress) -> Iterator:
+    "Yield (task, error or None) as spawned processes finish them."
+    _check_picklable(tasks[0])
+    context = multiprocessing.get_context("spawn")
+    counts = context.Array("q", 4)  # the last: are the workers to end at once?
+    executor = ProcessPoolExecutor(workers, context, _begin_worker, (counts,))
+    with _shown_counts(bar, counts.get_obj(), tasks):
+        try:
+            futures = _submit(executor, tasks)
+            for future in as_completed(futures):
+                yield futures[future], _error_of(future)
+        except (KeyboardInterrupt, RuntimeError):
+            counts.get_obj()[3] = 1
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+            for task in tasks:
+                remove_leftovers(task.part)
 
 # %% ../../nbs/12_convert.ipynb #2ea4ac78
 def _error_of(future):
@@ -672,6 +709,8 @@ def _ray_work(row):
     error = ""
     try:
         convert_recording(row["item"])
+    except DiskFull:
+        raise
     except (ValueError, OSError) as e:
         error = f"{type(e).__name__}: {e}"
     return dict(index=row["index"], error=error)
@@ -737,17 +776,18 @@ def make_plan(source: Source, target: Target, skip_bad: bool = False) -> Plan:
 # %% ../../nbs/12_convert.ipynb #b34a14bb
 def _finished(dest, identity):
     "The data set in `dest`, if this very conversion made it; FileExistsError if not."
-    dest = Path(dest)
+    _check_dest(dest)
     if not dest.exists():
         return None
-    if not (dest/"meta/info.json").is_file():
-        raise FileExistsError(f"{dest} exists and is no data set; choose another folder")
     old = Dataset(dest)
     if old.about.get("import", {}).get("identity") != identity:
         raise FileExistsError(f"{dest} holds another data set, or this one imported with other"
                               " options or from files that have changed since;"
                               " remove it or choose another folder")
-    shutil.rmtree(_work_folder(dest), ignore_errors=True)  # an archive that this call unpacked
+    work = _work_folder(dest)
+    if work.exists():  # with an archive that this call unpacked, or of one killed at its very end
+        with contextlib.suppress(FileExistsError), kept_folder(work, dest.name):
+            clear_folder(work)
     print(f"{dest} is imported already", flush=True)
     return old
 
@@ -764,25 +804,33 @@ def _run(tasks, workers, engine, skip_bad, dest):
         print(f"{finished} of {len(tasks)} recordings were finished before", flush=True)
     workers = min(os.cpu_count() or 1, len(todo)) if workers is None else workers
     alone = engine == "pool" and (workers == 0 or len(todo) < 2)
-    for task, error in (in_process if alone else ENGINES[engine])(todo, workers, bar):
-        if error is None:
-            finished += 1
-            bar.update(0, recordings=f"{finished}/{len(tasks)}")
-        elif skip_bad:
-            failed[task.name] = str(error)
-        else:
-            raise type(error)(f"{error}{_kept(finished, len(tasks), _work_folder(dest))}") from None
+    ended = (in_process if alone else ENGINES[engine])(todo, workers, bar)
+    try:
+        for task, error in ended:
+            if error is None:
+                finished += 1
+                bar.update(0, recordings=f"{finished}/{len(tasks)}")
+            elif skip_bad and not isinstance(error, DiskFull):
+                failed[task.name] = str(error)
+            else:
+                raise _with_kept(error, finished, len(tasks), _work_folder(dest)) from None
+    except KeyboardInterrupt as e:
+        ended.throw(e)  # the pool ends its workers
     bar.show(last=True)
     return failed
 
 # %% ../../nbs/12_convert.ipynb #b16af9d0
-def _kept(finished, total, work):
-    "What an error says about the recordings that are done; with none, the work folder goes."
+def _with_kept(error, finished, total, work):
+    "The error, with a word on the recordings that are done; with none, the work folder goes."
     if not finished:
-        shutil.rmtree(work, ignore_errors=True)
-        return ""
-    return (f" ({finished} of {total} recordings are finished and kept in {work}: mend this one or"
-            " take it away and run again, or leave such recordings out with skip_bad)")
+        clear_folder(work)
+        return error
+    text = f"{error} ({finished} of {total} recordings are finished and kept in {work}"
+    if isinstance(error, DiskFull):
+        return DiskFull(error.errno, f"{text})", error.filename)
+    kind = next(k for k in type(error).__mro__ if k.__module__ == "builtins")  # PyAV has its own
+    return kind(f"{text}: mend this one or take it away and run again, or leave such recordings out"
+                " with skip_bad)")
 
 # %% ../../nbs/12_convert.ipynb #64ed3f1b
 def _hold_out(parts, held_out, test):
@@ -946,10 +994,12 @@ def convert(
     old = _finished(dest, identity)
     if old is not None:
         return old
-    tasks = _make_tasks(source, make_plan(source, target, skip_bad), _work_folder(dest))
-    failed = _run(tasks, workers, engine, skip_bad, dest)
-    parts = [task.part for task in tasks if task.name not in failed]
-    return _publish(dest, source, target, identity, parts, failed)
+    work, again = _work_folder(dest), "finished recordings are kept, the same command goes on"
+    with ends_cleanly(again), kept_folder(work, dest.name):
+        tasks = _make_tasks(source, make_plan(source, target, skip_bad), work)
+        failed = _run(tasks, workers, engine, skip_bad, dest)
+        parts = [task.part for task in tasks if task.name not in failed]
+        return _publish(dest, source, target, identity, parts, failed)
 
 # %% ../../nbs/12_convert.ipynb #b32df3fe
 def _identity(source, target, skip_bad):
@@ -973,7 +1023,7 @@ def _join(parts, failed, work, held, about):
     full = [part for part in parts if (part/"dataset").exists()]
     if not full:
         error = _no_episode(parts, failed)
-        shutil.rmtree(work, ignore_errors=True)
+        clear_folder(work)
         raise error
     shutil.rmtree(work/"joined", ignore_errors=True)  # of an earlier call that was killed here
     found = [part/"dataset" for part in full]
@@ -992,6 +1042,6 @@ def _publish(dest, source, target, identity, parts, failed):
         report = replace(report, alignment=source.judge(joined).to_dict())
     write_json(joined.root/"meta/import.json", report.to_dict())
     os.rename(joined.root, dest)
-    shutil.rmtree(_work_folder(dest))
+    clear_folder(_work_folder(dest))
     print(report.describe(), flush=True)
     return Dataset(dest)
