@@ -27,9 +27,11 @@ class _Feature(NamedTuple):
 def _choice_features(column, channel):
     "One feature for each value."
     low, high = channel.low, channel.high
+    what = f"choice {channel.name!r} goes from {low} to {high}"
     if low != round(low) or high != round(high):
-        what = f"choice {channel.name!r} goes from {low} to {high}"
         raise ValueError(f"{what}; expected whole numbers")
+    if high - low > 1000:
+        raise ValueError(f"{what}; a feature for each value allows a thousand of them at most")
     values = range(round(low), round(high) + 1)
     return [_Feature(column, 1., False, float(value)) for value in values]
 
@@ -55,12 +57,15 @@ class ActionInput(nn.Module):
         super().__init__()
         if mu < 0:
             raise ValueError(f"mu = {mu}; expected 0 (linear) or more")
-        if bins and (bins < 3 or bins % 2 == 0):
-            raise ValueError(f"bins = {bins}; expected 0, or an odd number from 3: one bin is rest")
+        if bins and (not 3 <= bins < 1000 or bins % 2 == 0):
+            raise ValueError(f"bins = {bins}; expected 0, or an odd number from 3 to 999: one bin "
+                             "is rest")
         self.space, self.mu, self.half = space, mu, bins//2
         features = []
         for column, channel in enumerate(space.channels):
             features += _features(column, channel, not mu, self.half)
+            if len(features) > 2**14:
+                raise ValueError(f"more than {2**14} features of actions: fewer bins or choices")
         self.width = len(features) + 1  # the last one is `known`
         for name, values in zip(_Feature._fields, zip(*features)):
             self.register_buffer(name, torch.tensor(values), persistent=False)

@@ -162,7 +162,7 @@ class TransformerDynamics(Denoiser, nn.Module):
         recompute: bool = False     # less memory in training, see `SpaceTime`
     ):
         super().__init__()
-        _check_sizes(channels, fine, flows, window, finest)
+        _check_sizes(channels, grid, fine, flows, window, finest)
         layers = dict(heads=heads, kv_heads=kv_heads, hidden=hidden, soft_cap=soft_cap,
                       every=every, window=window, recompute=recompute)
         inputs = dict(registers=registers, finest=finest, mu=mu, bins=bins)
@@ -177,11 +177,13 @@ class TransformerDynamics(Denoiser, nn.Module):
         self._init_weights()
 
 # %% ../../nbs/32_transformer.ipynb #fd655d53
-def _check_sizes(channels, fine, flows, window, finest):
+def _check_sizes(channels, grid, fine, flows, window, finest):
+    if not 0 < grid[0]*grid[1] <= 2**16:
+        raise ValueError(f"a grid of {grid[0]} x {grid[1]} tokens; expected at most {2**16}")
     if flows and channels % fine**2:
         raise ValueError(f"channels = {channels} do not fill {fine} x {fine} cells of a token")
-    if window < 1:
-        raise ValueError(f"window = {window} frames; expected 1 or more")
+    if not 1 <= window <= 4096:
+        raise ValueError(f"window = {window} frames; expected 1 to 4096")
     if finest < 1 or finest & (finest - 1):
         raise ValueError(f"finest = {finest}; expected a power of 2: 1, 2, 4, 8, ...")
 

@@ -69,7 +69,8 @@ def check(self: Sampling,
     "ValueError for a K that the model was not trained for; a card without a schedule passes."
     if not card.get("schedule"):
         return
-    schedule, steps_done = NoiseSchedule(**card["schedule"]), card.get("steps_done")
+    schedule = NoiseSchedule.from_dict(card["schedule"], "the card of this dynamics")
+    steps_done = card.get("steps_done")
     trained = schedule.trained(steps_done)
     if self.K in trained:
         return

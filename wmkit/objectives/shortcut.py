@@ -8,12 +8,13 @@ __all__ = ['NoiseSchedule', 'shortcut_target', 'ShortcutErrors', 'shortcut_error
 # %% ../../nbs/40_shortcut.ipynb #2ca8b036
 import math, random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 import torch
 from fastcore.basics import patch
 from torch import nn
 from ..checkpoints import require_stamp
+from ..files import check_schema
 from ..noise import add_noise, euler_step, expand, velocity
 
 # %% ../../nbs/40_shortcut.ipynb #a219a1ff
@@ -37,6 +38,18 @@ class NoiseSchedule:
 
     def to_dict(self) -> dict: return asdict(self)
 
+    @classmethod
+    def from_dict(cls,
+        found: object,  # of `to_dict`, as a file has it
+        where: object   # the file, for the error message
+    ) -> "NoiseSchedule":
+        "The schedule on a card; ValueError names the field that does not fit."
+        where, known = f"{where}: schedule", [f.name for f in fields(cls)]
+        if strange := sorted(check_schema(found, dict[str, float | str], where).keys() - {*known}):
+            raise ValueError(f"{where} has an unknown field {strange[0]!r}; there are "
+                             f"{', '.join(known)}")
+        return check_schema(found, cls, where)
+
     def trained(self, steps_done: int | None = None) -> list[int]:
         "The K that sampling may use after `steps_done` optimizer steps (None: at the end)."
         early = steps_done is not None and steps_done <= self.start
@@ -52,8 +65,8 @@ _WORDS = dict(targets=("last", "every"), step_of=("clip", "frame"), odds=("unifo
 def _check_schedule(schedule):
     "ValueError for the first value that makes no schedule."
     s = schedule
-    if s.finest < 1 or s.finest & (s.finest - 1):
-        raise ValueError(f"finest = {s.finest}; expected a power of 2: 1, 2, 4, 8, ...")
+    if not 1 <= s.finest <= 1024 or s.finest & (s.finest - 1):
+        raise ValueError(f"finest = {s.finest}; expected a power of 2: 1, 2, 4, 8, ... 1024")
     for name in _SHARES:
         if not 0 <= getattr(s, name) <= 1:
             raise ValueError(f"{name} = {getattr(s, name)}; expected a share in [0, 1]")

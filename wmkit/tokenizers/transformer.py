@@ -20,7 +20,8 @@ def cell_centres(
     extent      # height, width they span
 ):
     "Row and column of each cell's centre: n 2, row by row."
-    rows, columns = ((torch.arange(n) + .5)*length/n for n, length in zip(grid, extent))
+    rows, columns = ((torch.arange(n, device="cpu") + .5)*length/n
+                     for n, length in zip(grid, extent))
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
 
 # %% ../../nbs/24_transformer.ipynb #ac7fd0e1
@@ -67,6 +68,10 @@ class TransformerTokenizer(nn.Module):
 
 # %% ../../nbs/24_transformer.ipynb #30294d9b
 def _check_cells(size, patch, cells, grid, local):
+    tokens = cells[0]*cells[1] + grid[0]*grid[1]
+    if not 0 < tokens <= 2**16:
+        raise ValueError(f"{tokens} patches and latents a frame; expected at most {2**16}: choose "
+                         "a larger patch")
     if any(side % patch for side in size):
         frames = f"frames of {size[0]} x {size[1]}"
         raise ValueError(f"{frames} do not divide into patches of {patch} pixels")

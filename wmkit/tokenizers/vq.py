@@ -93,12 +93,15 @@ def ema_codebook(
     return _codebook_class()(dim, codes, decay, revive, cosine)
 
 # %% ../../nbs/23_vq.ipynb #843a1199
-def _check_options(size, stride, kind):
+def _check_options(size, stride, kind, levels):
     if kind not in ("vq", "fsq"):
         raise ValueError(f"kind = {kind!r}; expected vq or fsq")
     if stride < 2 or stride % 2 or any(side % stride for side in size):
         frames, code = f"frames of {size[0]} x {size[1]}", f"codes of {stride} pixels"
         raise ValueError(f"{frames} do not divide into {code}, an even number")
+    if kind == "fsq" and not (levels and min(levels) > 2 and math.prod(levels) <= 2**20):
+        raise ValueError(f"levels = {list(levels)[:8]}; expected numbers from 3, and at most "
+                         f"{2**20} codes, their product")
 
 def _fsq(levels):
     "A fixed grid of levels; the library is imported late, as for `ema_codebook`."
@@ -120,7 +123,7 @@ class VQTokenizer(nn.Module):
         commitment: float = .25                  # weight of the cells' distance to their codes
     ):
         super().__init__()
-        _check_options(size, stride, kind)
+        _check_options(size, stride, kind, levels)
         shape = dict(size=list(size), stride=stride, kind=kind, width=width, depth=depth)
         book = dict(codes=codes, dim=dim, levels=list(levels), cosine=cosine)
         learning = dict(decay=decay, revive=revive, commitment=commitment)

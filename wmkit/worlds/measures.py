@@ -449,7 +449,8 @@ def trained_K(world: object) -> list:
     card = getattr(getattr(world, "dynamics", None), "card", None) or {}
     if not card.get("schedule"):
         return sorted({1, 2, 4, world.K})
-    return NoiseSchedule(**card["schedule"]).trained(card.get("steps_done"))
+    schedule = NoiseSchedule.from_dict(card["schedule"], "the card of this dynamics")
+    return schedule.trained(card.get("steps_done"))
 
 def _needs_denoiser(e):
     if not isinstance(getattr(e.world, "dynamics", None), Denoiser):
