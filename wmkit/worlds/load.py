@@ -10,10 +10,11 @@ import importlib, pkgutil
 from pathlib import Path
 import torch
 from fastcore.basics import patch
-from ..checkpoints import find_checkpoint, list_checkpoints, load_model
+from ..checkpoints import find_checkpoint, list_checkpoints, load_model, read_card
 from ..core import get_device, settings
-from ..files import read_json
 from ..data.clips import Clips
+from ..files import inside
+from ..objectives.shortcut import NoiseSchedule
 from ..runs import Run, list_runs
 from ..tokenizers.vq import continuous
 from .world import World
@@ -76,7 +77,7 @@ def open_model(
     return load_model(_find(path), device)
 
 # %% ../../nbs/53_load.ipynb #dd452fba
-def _hash_of(checkpoint): return read_json(checkpoint/"card.json").get("hash")
+def _hash_of(checkpoint): return read_card(checkpoint)["hash"]
 
 # %% ../../nbs/53_load.ipynb #79b0ecf6
 def _named_tokenizer(checkpoint, card):
@@ -85,7 +86,8 @@ def _named_tokenizer(checkpoint, card):
         return None
     # checkpoints/<run>/<model>/step_..., in this house or where the dynamics lies
     roots = [settings().checkpoints, *checkpoint.parents[2:3]]
-    found = (_checkpoint_at(root/card["tokenizer"]) for root in roots)
+    paths = [inside(root, card["tokenizer"], checkpoint/"card.json") for root in roots]
+    found = map(_checkpoint_at, paths)
     return next((f for f in found if f), None)
 
 def _tokenizer_beside(checkpoint, card):
@@ -115,6 +117,21 @@ def _find_tokenizer(checkpoint, card):
     return found
 
 # %% ../../nbs/53_load.ipynb #ddb92e62
+def _open_pair(checkpoint, device):
+    "(tokenizer, dynamics) of a dynamics' checkpoint."
+    dynamics = open_model(checkpoint, device)
+    if not hasattr(dynamics, "draw"):
+        raise ValueError(f"{checkpoint} holds a {type(dynamics).__name__}, which draws no frames; "
+                         "a world opens from its dynamics")
+    if dynamics.card.get("schedule"):
+        NoiseSchedule.from_dict(dynamics.card["schedule"], checkpoint/"card.json")
+    place = _find_tokenizer(checkpoint, dynamics.card)
+    tokenizer = continuous(open_model(place, device))
+    if not hasattr(tokenizer, "decode"):
+        raise ValueError(f"{checkpoint}/card.json names {place} as its tokenizer, which holds a "
+                         f"{type(tokenizer).__name__}: it shows no frames")
+    return tokenizer, dynamics
+
 def open_world(
     path: Path | str,                    # a run, a checkpoint, a folder of dynamics/, tokenizer/
     K: int | None = None,                # sampling steps a frame; default: those on the card
@@ -124,11 +141,7 @@ def open_world(
     "The newest world at `path`, ready to dream."
     checkpoint = _find(path, ("", "dynamics"))
     device = get_device(settings().device) if device is None else device
-    dynamics = open_model(checkpoint, device)
-    if not hasattr(dynamics, "draw"):
-        raise ValueError(f"{checkpoint} holds a {type(dynamics).__name__}, which draws no frames; "
-                         "a world opens from its dynamics")
-    tokenizer = continuous(open_model(_find_tokenizer(checkpoint, dynamics.card), device))
+    tokenizer, dynamics = _open_pair(checkpoint, device)
     chosen = dict(K=K, context_noise=context_noise)
     for name, value in chosen.items():
         chosen[name] = dynamics.card.get(name) if value is None else value
@@ -145,7 +158,8 @@ def clips(self: World) -> tuple[Clips, Clips]:
         raise ValueError("the card of this world's dynamics names no frames (`dataset`); open them "
                          "with Clips(folder, split)")
     near = [parent/"data" for parent in self.folder.parents[:3]] if self.folder else []
-    stores = [root/name for root in [settings().data, *near]]
+    card = self.folder/"card.json" if self.folder else "the card of this world"
+    stores = [inside(root, name, card) for root in [settings().data, *near]]
     for store in stores:
         if (store/"store.json").is_file():
             return Clips(store, "train", 1), Clips(store, "test", 1)
