@@ -3100,6 +3100,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wmkit.worlds.load._hash_of': ('load.html#_hash_of', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._models_in': ('load.html#_models_in', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._named_tokenizer': ('load.html#_named_tokenizer', 'wmkit/worlds/load.py'),
+                                   'wmkit.worlds.load._open_pair': ('load.html#_open_pair', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._places': ('load.html#_places', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._tokenizer_beside': ('load.html#_tokenizer_beside', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._what_is_at': ('load.html#_what_is_at', 'wmkit/worlds/load.py'),
