@@ -22,7 +22,13 @@ CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
 PART = re.compile(r"data/\.new\.import/(part|unpacked)_\w+(/|$)")  # a recording that is finished
 
 
+def format_of(name):
+    "The importer of a writer: of its own name, unless it says another."
+    return getattr(WRITERS[name], "FORMAT", name)
+
+
 def importer(name):
+    name = format_of(name)
     return getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
 
 
@@ -51,7 +57,8 @@ def everything(report):
 
 def test_every_importer_has_a_writer():
     notebooks = (HERE.parent/"nbs").glob("14_import_*.ipynb")
-    assert {file.stem.removeprefix("14_import_") for file in notebooks} == set(FORMATS)
+    names = {file.stem.removeprefix("14_import_") for file in notebooks}
+    assert names == set(map(format_of, FORMATS))
     assert len(CASES) >= 40 and all(len(WRITERS[name].SPOILT) >= 5 for name in FORMATS)
 
 
@@ -86,6 +93,42 @@ def test_spoilt(name, spoilt, tmp_path, sources):
     check(name, spoilt, dest, arguments)
 
 
+def linked_out(file, outside):
+    "The file becomes a link to a place outside of its source."
+    outside.mkdir()
+    shutil.move(file, outside/file.name)
+    file.symlink_to(outside/file.name)
+
+
+def kinds(folder):
+    "One file of each kind below a folder."
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    found = {(file.suffix, re.sub(r"\d+", "", file.name)): file for file in files}
+    return [file.relative_to(folder) for file in found.values()]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_link_leads_out(name, tmp_path, sources):
+    "A file that an importer reads may not be a link out of the source; the source itself may."
+    arguments = fresh(name, tmp_path/"clean", sources)
+    (tmp_path/"mine").symlink_to(tmp_path/"clean")
+    arguments["source"] = tmp_path/"mine"
+    whole, refused = importer(name)(dest=tmp_path/"whole", **arguments), 0
+    for i, file in enumerate(kinds(tmp_path/"clean")):
+        arguments = fresh(name, tmp_path/f"source_{i}", sources)
+        linked_out(arguments["source"]/file, tmp_path/f"outside_{i}")
+        try:
+            found = importer(name)(dest=tmp_path/f"new_{i}", **arguments)
+        except ValueError as e:
+            assert "leads out of" in str(e), (file, e)
+            refused += 1
+        else:  # a file that is never read
+            shutil.rmtree(tmp_path/f"outside_{i}")
+            again = importer(name)(dest=tmp_path/f"again_{i}", **arguments)
+            assert found.fingerprint() == again.fingerprint() == whole.fingerprint(), file
+    assert refused >= 1
+
+
 KILL = """
 import importlib, os, signal, sys
 sys.path.insert(0, sys.argv[1])
@@ -103,7 +146,8 @@ def dying(self, row):
 
 for name in sys.argv[3:]:
     writer, place = importlib.import_module(f"writers.{name}"), Path(sys.argv[2])/name
-    run = getattr(importlib.import_module(f"wmkit.importers.{name}"), f"import_{name}")
+    format = getattr(writer, "FORMAT", name)
+    run = getattr(importlib.import_module(f"wmkit.importers.{format}"), f"import_{format}")
     if not os.fork():
         convert.Cutter.write = dying
         run(place/"source", place/"new", workers=0, **writer.EXTRA)

@@ -11,7 +11,7 @@ __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull',
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, TypeVar
 import msgspec
 from msgspec import Meta
@@ -461,10 +461,11 @@ def inside(
 ) -> Path:
     "`root/path`; ValueError for a path that is absolute or leads out of `root`."
     pure = PurePosixPath(str(path).replace("\\", "/"))
-    leads_out = pure.is_absolute() or ".." in pure.parts or "\0" in str(path)
+    drive = PureWindowsPath(str(path)).drive
+    leads_out = pure.is_absolute() or ".." in pure.parts or "\0" in str(path) or bool(drive)
     joined = Path(root)/pure
-    if not leads_out and not links:
-        leads_out = not joined.resolve().is_relative_to(Path(root).resolve())
+    if not leads_out and not links:  # realpath: a link that leads to itself is an error of resolve
+        leads_out = not Path(os.path.realpath(joined)).is_relative_to(os.path.realpath(root))
     if leads_out:
         raise ValueError(f"{where} names the path {str(path)!r}, which leads out of {root}; only "
                          "relative paths that stay inside are followed")

@@ -292,7 +292,7 @@ SPOILT += [  # the mapping
            error=r"mapping\.yaml: channel 'forward': unknown 'speed'; known: kind"),
     Spoilt("a line of the mapping twice",
            mapping("convention: at", "convention: at\nconvention: led_to"),
-           error=r"mapping\.yaml.*'convention' (stands|appears) twice"),
+           error=r"mapping\.yaml.*'convention' is given twice"),
     Spoilt("no convention", mapping("convention: at\n", ""),
            error=r"mapping\.yaml lacks convention"),
     Spoilt("no mapping", remove("mapping.yaml"), error=r"mapping\.yaml is missing"),

@@ -15,7 +15,8 @@ import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset
-from .convert import Break, Notes, Recording, Row, Source, convert, source_folder
+from .convert import (
+    Break, Notes, Recording, Row, Source, all_inside, convert, source_folder)
 
 # %% ../../nbs/14_import_csgo.ipynb #92972682
 BUTTONS = ("forward left back right jump sneak walk hotbar_1 hotbar_2 hotbar_3 reload "
@@ -283,7 +284,8 @@ def import_csgo(
     **options               # of `convert`: fps, size, crop, workers, ...
 ) -> Dataset:
     "Import the Counter-Strike deathmatch data set, 16 frames a second."
-    items = find_csgo(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_csgo(folder))
     space = CSGO_DEGREES if degrees else CSGO
     own = dict(degrees=degrees)
     found = Source("csgo", items, read_csgo, space, ("kill", "death"), own, judge_alignment)

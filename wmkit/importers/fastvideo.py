@@ -6,7 +6,6 @@
 __all__ = ['import_fastvideo']
 
 # %% ../../nbs/14_import_fastvideo.ipynb #e3b7f432
-import json
 import math
 import pickletools
 import re
@@ -19,7 +18,8 @@ from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
 from .convert import (
-    Notes, Recording, Row, Source, convert, inside, source_folder, video_frames)
+    Notes, Recording, Row, Source, all_inside, convert, named_file, source_folder, source_json,
+    source_text, video_frames)
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_fastvideo.ipynb #71ee1568
@@ -385,8 +385,8 @@ def read_fastvideo(
 def index_entries(index) -> list:
     "The entries of an index."
     try:
-        entries = json.loads(Path(index).read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as e:
+        entries = source_json(source_text(Path(index)))
+    except ValueError as e:
         raise ValueError(f"{index} is no JSON ({e}); was it cut off?") from None
     if not isinstance(entries, list):
         expected = 'expected a list of {"path": ..., "action_path": ...}'
@@ -405,23 +405,24 @@ def check_entry(entry, where):
         if not isinstance(value, (int, float)) or not 0 < value < 1e9:
             raise ValueError(f"{where}: {key} is {value!r}; expected a number above 0")
 
-def indexed_file(base, name) -> Path:
+def indexed_file(index, name) -> Path:
     "A file that an index names; it lies beside the index or in `videos/`."
+    base = index.parent
     in_videos = (base/"videos").is_dir() and not str(name).startswith("videos/")
-    return inside(base, f"videos/{name}" if in_videos else name)
+    return named_file(base, f"videos/{name}" if in_videos else name, index)
 
 # %% ../../nbs/14_import_fastvideo.ipynb #4b1674b4
 def indexed_clips(source, index) -> dict:
     "{name: files} of a `videos2caption.json`."
-    found, base = {}, Path(index).parent
+    found, index = {}, Path(index)
     for i, entry in enumerate(index_entries(index)):
         where = f"{index}: entry {i}"
         check_entry(entry, where)
-        video = indexed_file(base, entry["path"])
+        video = indexed_file(index, entry["path"])
         name = str(video.relative_to(source).with_suffix(""))
         if name in found:
             raise ValueError(f"{where}: {entry['path']} appears twice")
-        found[name] = dict(video=video, table=indexed_file(base, entry["action_path"]),
+        found[name] = dict(video=video, table=indexed_file(index, entry["action_path"]),
                            frames=entry.get("num_frames"), rate=entry.get("fps"))
     return found
 
@@ -451,6 +452,7 @@ def find_fastvideo(source: Path | str) -> dict:
         raise FileNotFoundError(f"{source} is no folder")
     patterns = "videos2caption*.json", "video2caption*.json"
     indices = sorted(path for pattern in patterns for path in source.rglob(pattern))
+    all_inside(source, indices)
     for index in indices:
         clips = indexed_clips(source, index)
         twice = sorted(found.keys() & clips.keys())
@@ -486,7 +488,8 @@ def import_fastvideo(
     **options                 # of `convert`: fps, size, workers, ...
 ) -> Dataset:
     "Import FastVideo's clips with .npy actions (Matrix-Game's); no pickle in them is run."
-    items = find_fastvideo(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_fastvideo(folder))
     table = next(iter(items.values()))["table"]  # the first clip says which columns there are
     first = read_actions(table)
     own = dict(convention=convention, keys=keyboard_of(table, first, keys),

@@ -20,7 +20,8 @@ from ..data.actions import ActionSpace
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
+    Break, Notes, Recording, Row, Source, all_inside, convert, source_folder, source_json,
+    source_text, video_frames)
 from .events import frame_times
 from .mapping import (
     keys_of, known_words, numbers, read_mapping, read_rules, rules_from)
@@ -343,10 +344,10 @@ def unique_names(pairs, what="name") -> dict:
 def parse_json(text, where):
     "The value of a JSON text; ValueError says where it is damaged."
     try:
-        return json.loads(text, object_pairs_hook=unique_names)
+        return source_json(text)
     except json.JSONDecodeError as e:
         raise ValueError(f"{where} is not JSON: {e}") from None
-    except (ValueError, RecursionError) as e:
+    except ValueError as e:
         raise ValueError(f"{where}: {e}") from None
 
 # %% ../../nbs/14_import_folder.ipynb #595ed528
@@ -373,23 +374,16 @@ def columns_of_rows(rows, path) -> dict:
     return {name: [row.get(name) for row in flat] for name in names}
 
 # %% ../../nbs/14_import_folder.ipynb #1b03edce
-def utf8_text(path) -> str:
-    "The text of a file, without a byte order mark."
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text: is it a JSON file?") from None
-
 def read_jsonl(path) -> dict:
     "The columns of a file with an object a line."
-    lines = utf8_text(path).split("\n")  # splitlines would cut at U+2028 too
+    lines = source_text(path).split("\n")  # splitlines would cut at U+2028 too
     rows = [parse_json(t, f"{path}, line {i}") for i, t in enumerate(lines, 1) if t.strip()]
     return columns_of_rows(rows, path)
 
 # %% ../../nbs/14_import_folder.ipynb #f169c5f9
 def read_json(path) -> dict:
     "The columns of a JSON file: a list of rows, or an object of lists."
-    found = parse_json(utf8_text(path), f"{path} (one object a line is .jsonl)")
+    found = parse_json(source_text(path), f"{path} (one object a line is .jsonl)")
     columns = lists_of(found, path)
     if columns is not None:
         return columns
@@ -1168,7 +1162,7 @@ def visible_files(folder) -> list:
 
 def sort_files(folder):
     "(videos, folders of images, action files) below a folder; FileNotFoundError without them."
-    files = visible_files(folder)
+    files = all_inside(folder, visible_files(folder))
     def of_kind(suffixes):
         return [f for f in files if f.suffix.lower() in suffixes]
     videos, tables = of_kind(VIDEOS), of_kind(TABLES)
@@ -1206,7 +1200,7 @@ def find_mapping(folder, name):
     "The checked mapping; where there is no file, an error with one to be mended and saved."
     file = Path(folder)/name
     if file.is_file():
-        return check_mapping(file)
+        return check_mapping(all_inside(folder, file))
     error = FileNotFoundError(
         f"{file} is missing: it says what the columns mean. One guessed from the files that are "
         f"there follows; read it, mend it, and save it as {file}")
@@ -1235,7 +1229,7 @@ def import_folder(
     folder = opened_folder(source, dest)
     words = find_mapping(folder, mapping)
     space = ActionSpace(rule.channel for rule in rules_from(words["channels"], mapping))
-    items = find_recordings(folder, words, str(folder/mapping))
+    items = all_inside(folder, find_recordings(folder, words, str(folder/mapping)))
     found = Source("folder", items, read_folder, space, tuple(words.get("states", {})),
                    dict(mapping=words), judge_alignment)
     return convert(dest, found, **options)

@@ -14,12 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-from ..files import read_json
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
-from .convert import (
-    Notes, Recording, Row, Source, convert, source_folder, video_frames)
+from wmkit.importers.convert import (
+    Notes, Recording, Row, Source, all_inside, convert, source_folder, source_json, source_text,
+    video_frames)
 
 # %% ../../nbs/14_import_minerl.ipynb #76a51e81
 FPS = 20  # ticks a second of Minecraft; the video's own rate is not used
@@ -156,7 +156,7 @@ def read_metadata(path) -> dict:
         why = "without true_video_frame_count nobody knows which frame the actions begin at"
         raise FileNotFoundError(f"{path} is missing: {why}")
     try:
-        found = read_json(path)
+        found = source_json(source_text(path))
     except ValueError as e:
         mend = "download this stream again, or leave it out"
         raise ValueError(f"{path} is not JSON ({e}); {mend}") from None
@@ -250,7 +250,8 @@ def import_minerl(
     **options            # of `wmkit.importers.convert.convert`: fps, size, workers, skip_bad ...
 ) -> Dataset:
     "Import MineRL v0 streams: recording.mp4, rendered.npz, metadata.json."
-    items = find_minerl(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_minerl(folder))
     if not items:
         stream = "<environment>/<stream>/{recording.mp4, rendered.npz, metadata.json}"
         raise FileNotFoundError(f"{source} holds no recording.mp4 or rendered.npz; "

@@ -6,7 +6,6 @@
 __all__ = ['import_owamcap']
 
 # %% ../../nbs/14_import_owamcap.ipynb #d45e70a3
-import json
 from array import array
 from pathlib import Path
 from typing import Iterator, NamedTuple
@@ -15,7 +14,8 @@ from fastcore.basics import patch
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
 from ..findings import plural
-from .convert import Notes, Recording, Source, convert, inside, source_folder
+from .convert import (
+    Notes, Recording, Source, all_inside, convert, named_file, source_folder, source_json)
 from .events import (
     Events, Film, event_space, film_recording, frame_times, given_rate, parse_keys, usual_rate)
 
@@ -51,8 +51,8 @@ def log_messages(path) -> Iterator:
 def message_content(message, where) -> dict:
     "The JSON object of a message."
     try:
-        content = json.loads(message.data) if message.encoding == "json" else None
-    except (ValueError, RecursionError):
+        content = source_json(message.data) if message.encoding == "json" else None
+    except ValueError:
         content = None
     if not isinstance(content, dict):
         begin = f"{message.data[:60]!r} is no JSON object"
@@ -135,7 +135,10 @@ def listed(message, expected, where, *fields) -> list:
 def keyboard_state(self: Desk, time: int, message: dict, where: str) -> None:
     "The keys that are down now; before 0.3.2 in `pressed_vk_list`."
     down = listed(message, "a list of key codes", where, "buttons", "pressed_vk_list")
-    self.events.held(time, "keyboard", [code for code in down if isinstance(code, int)])
+    self.events.held(time, "keyboard", [code for code in down if type(code) is int])
+    for code in down:
+        if type(code) is not int:
+            self.notes.drop(f"keyboard/state {code!r:.40}")
 
 # %% ../../nbs/14_import_owamcap.ipynb #4711823e
 @patch
@@ -144,6 +147,9 @@ def mouse_state(self: Desk, time: int, message: dict, where: str) -> None:
     down = listed(message, "a list such as ['left']", where, "buttons")
     names = [name for name in down if isinstance(name, str) and name in BUTTONS]
     self.events.held(time, "mouse", [BUTTONS[name] for name in names])
+    for name in down:
+        if name not in names:
+            self.notes.drop(f"mouse/state {name!r:.40}")
 
 # %% ../../nbs/14_import_owamcap.ipynb #c8605590
 @patch
@@ -228,7 +234,7 @@ def find_video(path, names, videos, notes) -> Path:
         raise ValueError(f"{path}: {problem}; expected one: cut the recording in parts")
     name, = names
     try:
-        return inside(Path(path).parent, name)
+        return named_file(Path(path).parent, name, path)
     except FileNotFoundError:
         if len(videos) != 1:
             raise
@@ -341,7 +347,8 @@ def import_owamcap(
     **options                    # of `convert`: fps, size, crop, mask, longest, test, workers, ...
 ) -> Dataset:
     "Import OWAMcap recordings (ocap, D2E): key, mouse and screen messages beside a video."
-    items = find_owamcap(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_owamcap(folder))
     if not items:
         expected = "expected pairs such as x.mcap and x.mkv"
         raise ValueError(f"{source} holds no .mcap file; {expected}")

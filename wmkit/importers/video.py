@@ -16,7 +16,7 @@ from ..data.actions import ActionSpace, Channel
 from ..data.cuts import CUT, CutDetector, small_picture
 from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
+    Break, Notes, Recording, Row, Source, all_inside, convert, source_folder, video_frames)
 from .events import frame_times, pick_frames, regular_rows
 
 # %% ../../nbs/14_import_video.ipynb #34aad7da
@@ -261,7 +261,8 @@ def import_video(
     if cut < 0 or still <= 0:
         expected = "expected 0 or more, and more than 0"
         raise ValueError(f"cut = {cut}, still = {still}; {expected}")
-    items, space = find_videos(source_folder(source, dest)), UNLABELLED
+    folder, space = source_folder(source, dest), UNLABELLED
+    items = all_inside(folder, find_videos(folder))
     if like:
         other = Dataset(like)
         options = dict(fps=other.fps, size=(other.height, other.width)) | options

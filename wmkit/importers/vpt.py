@@ -6,7 +6,6 @@
 __all__ = ['import_vpt']
 
 # %% ../../nbs/14_import_vpt.ipynb #c64a5c39
-import json
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,8 @@ from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, inside, source_folder, video_frames)
+    Break, Notes, Recording, Row, Source, all_inside, convert, named_file, source_folder,
+    source_json, source_lines, source_text, video_frames)
 
 # %% ../../nbs/14_import_vpt.ipynb #07bbe80f
 HOTBAR = [f"hotbar_{n}" for n in range(1, 10)]
@@ -53,17 +53,16 @@ class Tick(NamedTuple):
 # %% ../../nbs/14_import_vpt.ipynb #2ae5fb21
 def read_lines(path):
     "(number from 1, object) of every line."
-    with open(path, "rb") as file:
-        for number, text in enumerate(file, 1):
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):  # undecodable bytes too
-                line = None
-            if not isinstance(line, dict):
-                mend = "download the file again, or leave the recording out"
-                problem = f"is not a JSON object: {text[:60]!r}"
-                raise ValueError(f"{path}: line {number} {problem}; {mend}")
-            yield number, line
+    for number, text in source_lines(path):
+        try:
+            line, why = source_json(text), ""
+        except ValueError as e:  # undecodable bytes too
+            line, why = None, f" ({e})"
+        if not isinstance(line, dict):
+            mend = "download the file again, or leave the recording out"
+            problem = f"is not a JSON object: {text[:60]!r}{why}"
+            raise ValueError(f"{path}: line {number} {problem}; {mend}")
+        yield number, line
 
 # %% ../../nbs/14_import_vpt.ipynb #bcefbf1c
 def field_list(fields, name, kind) -> list:
@@ -293,7 +292,9 @@ def pause_breaks(ticks) -> dict:
             continue
         passed = now.milli - before.milli
         if not 0 <= passed <= 500:
-            found[t] = f"the game was paused for {passed/1000:.1f} s before row {t}"
+            back = f"the clock goes back by {-passed/1000:.3f} s before row {t}"
+            paused = f"the game was paused for {passed/1000:.1f} s before row {t}"
+            found[t] = back if passed < 0 else paused
     return found
 
 # %% ../../nbs/14_import_vpt.ipynb #1f80ebb2
@@ -411,9 +412,9 @@ def read_vpt(
 def indexed_names(index) -> list:
     "The recordings that an index file {basedir, relpaths} lists."
     try:
-        paths = json.loads(index.read_bytes())["relpaths"]
+        paths = source_json(source_text(index))["relpaths"]
         return sorted(str(path).removesuffix(".mp4") for path in paths)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         mend = "or give the folder that holds .mp4 and .jsonl files"
         expected = "expected JSON with a list `relpaths`"
         raise ValueError(f"{index} is no index file: {expected}; {mend}") from None
@@ -426,7 +427,8 @@ def find_vpt(
     source = Path(source)
     if source.is_file():
         base = source.parent
-        return {name: dict(video=inside(base, f"{name}.mp4"), lines=inside(base, f"{name}.jsonl"))
+        return {name: dict(video=named_file(base, f"{name}.mp4", source),
+                           lines=named_file(base, f"{name}.jsonl", source))
                 for name in indexed_names(source)}
     files = [path for path in source.rglob("*") if path.suffix in (".mp4", ".jsonl")]
     stems = sorted({path.with_suffix("") for path in files})
@@ -468,7 +470,8 @@ def import_vpt(
     if not 0 < abs(degrees_per_pixel) < math.inf:
         problem = f"degrees_per_pixel = {degrees_per_pixel}"
         raise ValueError(f"{problem}; expected a number, and not 0")
-    items = find_vpt(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_vpt(folder))
     states = have_states(items)
     own = dict(states=states, keep_gui=keep_gui, degrees_per_pixel=degrees_per_pixel)
     names = tuple(STATES) if states else ()
