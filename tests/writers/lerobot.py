@@ -192,8 +192,8 @@ def beyond_its_video(folder):
 
 
 SPOILT = [
-    Spoilt("version 2.1", info(codebase_version="v2.1"),
-           error=r"info\.json.*v2\.1.*convert_dataset_v21_to_v30"),
+    Spoilt("said to be of version 2.1", info(codebase_version="v2.1"),
+           error=r"episodes\.jsonl is missing"),
     Spoilt("info.json is no JSON", lambda folder: (folder/"meta/info.json").write_text("{"),
            error=r"info\.json"),
     Spoilt("truncated video", lambda folder: cut_off(folder/MP4), error=r"file-000\.mp4"),
@@ -222,6 +222,8 @@ SPOILT = [
            error=r"info\.json: feature 'action'"),
     Spoilt("path out of the folder",
            info(video_path="../{video_key}/{chunk_index}-{file_index}.mp4"), error=r"leads out"),
+    Spoilt("number of 999999999 digits", info(data_path="data/{chunk_index:0999999999d}.parquet"),
+           error=r"info\.json.*data_path.*no template"),
     Spoilt("template with an unknown word", info(data_path="data/{episode_chunk}.parquet"),
            error=r"info\.json.*data_path.*episode_chunk"),
     Spoilt("wrong fps", info(fps=20),
