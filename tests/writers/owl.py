@@ -138,7 +138,20 @@ def empty_video(folder):
     find(folder, "recording.mp4").write_bytes(b"")
 
 
+def late_line(text):
+    "A line 10 ms before the line above it."
+    lines = text.split("\n")
+    before = float(lines[20].split(",")[0])
+    lines[21] = ",".join([repr(before - .01), *lines[21].split(",")[1:]])
+    return "\n".join(lines)
+
+
 SPOILT = [
+    Spoilt("a line out of order", edit(late_line),
+           repair=r"inputs\.csv: 1 line out of order \(first: line 22\), up to 10\.0 ms"),
+    Spoilt("a line without end",
+           lambda folder: find(folder, "inputs.csv").open("ab").write(b"x"*2**25),
+           error=r"inputs\.csv: line \d+ has more than"),
     Spoilt("no VIDEO_START", without("VIDEO_START"), error=r"inputs\.csv has 0 VIDEO_START"),
     Spoilt("two VIDEO_START", replace("MOUSE_MOVE", "VIDEO_START"),
            error=r"inputs\.csv has 2 VIDEO_START"),

@@ -171,6 +171,15 @@ def half_the_rate(text):
     return re.sub(r",([\d.]+),", lambda m: f",{float(m[1])*2},", text)
 
 
+def swap_times(text):
+    "Rows sorted by their times, whose frames go back once."
+    rows = [row.split(",") for row in text.splitlines()]
+    frame = rows[10][2]
+    rows[10][2] = rows[-1][2]
+    rows[-1][2] = frame
+    return "".join(",".join(row) + "\n" for row in rows)
+
+
 EXTRA = dict(source_fps="35/2")
 SPOILT = [
     Spoilt("v1 frames missing", take_out("frame_%04d.png", 20, 21, 22),
@@ -200,6 +209,9 @@ SPOILT = [
     Spoilt("v1 one frame twice",
            lambda folder: shutil.copy(folder/"frame_0007.png", folder/"frame_07.png"),
            error=r"both frame 7"),
+    Spoilt("v1 a plus for a key", table(line(9, "+,0.5,10")), repair=r"'\+' \(row 10\)"),
+    Spoilt("v1 times run backwards", table(line(9, "W,0.01,10")),
+           repair=r"times run backwards once \(first: 0\.01 in row 10"),
     Spoilt("v1 no table", lambda folder: (folder/"input.csv").unlink(), error=r"input\.csv"),
 ]
 SPOILT += [
@@ -207,6 +219,10 @@ SPOILT += [
            repair="frame 29 is missing"),
     Spoilt("v2 duplicate row", run_table(lambda text: text + text.splitlines()[0] + "\n"),
            repair="appears? twice"),
+    Spoilt("v2 times run backwards", run_table(line(6, "steering,0.0001,3,0.5")),
+           repair=r"times run backwards once \(first: 0\.0001 in row 7"),
+    Spoilt("v2 times of other frames", run_table(swap_times),
+           repair="frames against the times run backwards"),
     Spoilt("v2 steering too far", run_table(line(6, "steering,0.1,3,1.5")),
            error=r"input\.csv, row 7.*1\.5"),
     Spoilt("v2 counted from 1", anew(2, renumber), error=r"frame_000030\.png"),
@@ -224,6 +240,12 @@ SPOILT += [
     Spoilt("v3 a time beyond all numbers",
            edit_sequence(lambda s: s["timestamps"].__setitem__(-1, 10**400)),
            error=r"sequence_001\.json: timestamps"),
+    Spoilt("v3 a blank beside a key", edit_sequence(lambda s: s["keyboard"].__setitem__(8, "w ")),
+           repair=r"'w ' \(row 8\)"),
+    Spoilt("v3 blanks for a key", edit_sequence(lambda s: s["keyboard"].__setitem__(8, "\t")),
+           repair=r"1 action is not known.*\(row 8\)"),
+    Spoilt("v3 half a character", edit_sequence(lambda s: s.update(game="\ud800")),
+           error=r"sequence_001\.json.*Unicode"),
     Spoilt("v3 torn video", anew(3, lambda folder: cut_off(folder/"videos/sequence_001.mp4")),
            error=r"sequence_001\.mp4"),
     Spoilt("v3 too few keys", edit_sequence(lambda s: s["keyboard"].pop()),

@@ -6,14 +6,16 @@
 __all__ = ['import_owl']
 
 # %% ../../nbs/14_import_owl.ipynb #e3589203
-import json
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Iterator, NamedTuple
 import numpy as np
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
-from .convert import Notes, Recording, Source, convert, source_folder
+from ..findings import plural
+from wmkit.importers.convert import (
+    Notes, Recording, Source, all_inside, convert, source_folder, source_json, source_lines,
+    source_text)
 from .events import (
     Events, Film, event_space, film_recording, frame_times, parse_keys, usual_rate)
 
@@ -49,8 +51,8 @@ def parse_line(text, number) -> Line:
     if len(given) > 1 and given[0] == given[-1] == '"':
         given = given[1:-1]
     try:
-        return Line(time, kind, json.loads(given), number)
-    except (ValueError, RecursionError) as e:
+        return Line(time, kind, source_json(given), number)
+    except ValueError as e:
         problem = f"{given[:60]!r}, which is no JSON ({e})"
         raise ValueError(f"the arguments of {kind} are {problem}") from None
 
@@ -59,13 +61,13 @@ def numbered_lines(path) -> Iterator:
     "(number, text) of the lines after the header that are not empty."
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is missing")
-    with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-        header = file.readline(1000).strip()
-        if header != HEADER:
-            raise ValueError(f"{path} begins with {header[:60]!r}; expected {HEADER}")
-        for number, text in enumerate(file, 2):
-            if text.strip():
-                yield number, text
+    lines = ((n, line.decode(errors="replace")) for n, line in source_lines(Path(path)))
+    header = next(lines, (1, ""))[1].strip()
+    if header != HEADER:
+        raise ValueError(f"{path} begins with {header[:60]!r}; expected {HEADER}")
+    for number, text in lines:
+        if text.strip():
+            yield number, text
 
 # %% ../../nbs/14_import_owl.ipynb #a715f72e
 def check_clock(line, latest, path):
@@ -76,9 +78,17 @@ def check_clock(line, latest, path):
         raise ValueError(f"{path}, line {line.number}: {back}: the clock was set back; {mend}")
 
 # %% ../../nbs/14_import_owl.ipynb #187171a2
+def note_late(late, path, notes):
+    "Report the lines [(number, ms)] that stand below a later one."
+    if late:
+        most = max(ms for _, ms in late)
+        lines = f"{plural(len(late), 'line')} out of order (first: line {late[0][0]})"
+        notes.repair(f"{Path(path).name}: {lines}, up to {most:.1f} ms before a line above; "
+                     "sorted by time")
+
 def read_table(path, notes) -> Iterator:
     "Every line of inputs.csv as a `Line`."
-    latest = 0
+    latest, late = 0, []
     for number, text in numbered_lines(path):
         try:
             line = parse_line(text, number)
@@ -87,10 +97,13 @@ def read_table(path, notes) -> Iterator:
                 raise ValueError(f"{path}, line {number}: {e}") from None
             # the recorder was stopped within it
             notes.repair(f"{Path(path).name}: the last line is cut off; left out")
-            return
+            break
         check_clock(line, latest, path)
+        if line.time < latest:
+            late.append((number, (latest - line.time)/1e6))
         latest = max(latest, line.time)
         yield line
+    note_late(late, path, notes)
 
 # %% ../../nbs/14_import_owl.ipynb #47aaa45b
 KINDS = dict(KEYBOARD=(int, bool), MOUSE_BUTTON=(int, bool), MOUSE_MOVE=(int, int), SCROLL=(int,))
@@ -116,13 +129,16 @@ def add_input(line, events):
     else:
         events.key(line.time, *line.arguments)
 
-def add_held(line, events):
+def add_held(line, events, notes):
     "What START and END list as held goes into `events`; in old versions they list nothing."
     inputs = line.arguments.get("inputs") if isinstance(line.arguments, dict) else None
     for device in ("keyboard", "mouse"):
         codes = inputs.get(device) if isinstance(inputs, dict) else None
         if isinstance(codes, list):
-            events.held(line.time, device, [code for code in codes if isinstance(code, int)])
+            events.held(line.time, device, [code for code in codes if type(code) is int])
+            for code in codes:
+                if type(code) is not int:
+                    notes.drop(f"{device} code {code!r:.40} in {line.kind}")
 
 # %% ../../nbs/14_import_owl.ipynb #1ed6df65
 def read_inputs(path, events, notes) -> dict:
@@ -134,7 +150,7 @@ def read_inputs(path, events, notes) -> dict:
             add_input(line, events)
         elif line.kind in marks:
             marks[line.kind].append(line.time)
-            add_held(line, events)
+            add_held(line, events, notes)
         else:
             notes.drop(line.kind)
     count = len(marks["VIDEO_START"])
@@ -161,8 +177,8 @@ def seen_frames(stamps, marks, notes):
 def metadata_facts(metadata) -> dict:
     "Game and recorder by metadata.json."
     try:
-        about = json.loads(metadata.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as e:
+        about = source_json(source_text(metadata))
+    except ValueError as e:
         mend = "copy it again, or take it away"
         raise ValueError(f"{metadata} is no JSON ({e}); {mend}") from None
     if not isinstance(about, dict):
@@ -179,7 +195,8 @@ def note_metadata(metadata, notes):
                      "copied whole")
     invalid = metadata.with_name(".invalid")
     if invalid.is_file():
-        reason = invalid.read_text(encoding="utf-8", errors="replace").strip()[:300]
+        with open(invalid, "rb") as file:
+            reason = file.read(300).decode(errors="replace").strip()
         notes.repair(f"owl-control itself calls this recording invalid: {reason}")
 
 # %% ../../nbs/14_import_owl.ipynb #08a45bc4
@@ -263,5 +280,7 @@ def import_owl(
         raise ValueError(f"{source} holds no inputs.csv; {expected}")
     own = dict(keys=keys, gap=gap, mouse_range=mouse_range)
     space = event_space(parse_keys(keys), mouse_range)
-    found = Source("owl", find_owl(folder), read_owl, space, options=own, judge=judge_alignment)
+    items = all_inside(folder, find_owl(folder))
+    all_inside(folder, [files["metadata"].with_name(".invalid") for files in items.values()])
+    found = Source("owl", items, read_owl, space, options=own, judge=judge_alignment)
     return convert(dest, found, **options)

@@ -7,7 +7,6 @@ __all__ = ['import_unreal']
 
 # %% ../../nbs/14_import_unreal.ipynb #4e612e98
 import csv
-import json
 import math
 import os
 import re
@@ -21,7 +20,8 @@ from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
 from ..findings import plural
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
+    Break, Notes, Recording, Row, Source, all_inside, convert, source_folder, source_json,
+    source_text, video_frames)
 from .mapping import view_columns
 
 # %% ../../nbs/14_import_unreal.ipynb #5d52a6be
@@ -58,10 +58,12 @@ def read_keys(text: str, keys: dict) -> Pressed:
     channels, unknown, clear = set(), [], True
     longest_first = sorted(filter(None, keys), key=len, reverse=True)
     names = re.compile("|".join(map(re.escape, longest_first)))
-    for part in re.split(r"[+|\s]+", text.strip()):
+    parts = re.split(r"\s*[+|]\s*|\s+", "space" if text == " " else text)
+    for part in parts:
         found = names.findall(part.lower())
         if "".join(found) == part.lower() and len(set(found)) == len(found):
             channels |= {keys[key] for key in found} - {""}
+            clear &= bool(part or not text)  # nothing beside a blank or a +
         else:
             unknown.append(part)
             clear &= is_name(part, found)
@@ -90,8 +92,8 @@ def read_csv(path, columns) -> list:
         belongs = "it says which action belongs to which frame"
         raise FileNotFoundError(f"{path} is missing; {belongs}")
     try:
-        return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as e:
+        return list(csv.reader(source_text(path).splitlines()))
+    except (ValueError, csv.Error) as e:
         expected = f"expected rows of {','.join(columns)}"
         raise ValueError(f"{path} is no table in UTF-8 ({e}); {expected}") from None
 
@@ -114,6 +116,11 @@ def table_row(number, cells, columns, where) -> TableRow:
     return TableRow(number, cells[0], seconds, int(frame), *value)
 
 # %% ../../nbs/14_import_unreal.ipynb #f9e7f0e9
+def key_text(text, others) -> str:
+    "A first cell without padding; a blank one stays as it is where no other cell is padded."
+    padded = any(cell != cell.strip() for cell in others)
+    return text.strip() or (text if not padded else "")
+
 KEY_COLUMNS = ("key", "time", "frame")
 LEVEL_COLUMNS = ("action_type", "timestamp", "frame", "value")
 
@@ -122,7 +129,8 @@ def read_table(notes, path, columns) -> list:
     "The rows of a CSV without a header."
     rows, path = [], Path(path)
     for number, cells in enumerate(read_csv(path, columns), 1):
-        cells, where = [cell.strip() for cell in cells], f"{path}, row {number}"
+        given, where = cells, f"{path}, row {number}"
+        cells = [cell.strip() for cell in given]
         if not any(cells):
             continue
         if len(cells) != len(columns):
@@ -132,6 +140,7 @@ def read_table(notes, path, columns) -> list:
             check_header(cells, columns, where)
             notes.repair(f"row 1 is a header ({','.join(cells)}) and was left out")
             continue
+        cells[0] = key_text(given[0], given[1:])
         rows.append(table_row(number, cells, columns, where))
     return rows
 
@@ -272,6 +281,24 @@ def outside_rows(notes, outside, frames, pictures, last, table):
         notes.repair(f"{rows}: {which}{more} (first: row {outside[0].number})")
 
 # %% ../../nbs/14_import_unreal.ipynb #581d252c
+def out_of_order(notes, values, rows, what):
+    "Report where `values` [n] of consecutive `rows` go back."
+    back = [i for i, step in enumerate(np.diff(values), 1) if step < 0]
+    if back:
+        i = back[0]
+        times = "once" if len(back) == 1 else f"{len(back)} times"
+        first = f"{values[i]:g} in row {rows[i].number} after {values[i - 1]:g} in row " \
+                f"{rows[i - 1].number}"
+        notes.repair(f"{what} run backwards {times} (first: {first}); rows were placed by their "
+                     "frame's number alone")
+
+def check_clock(notes, rows):
+    "Report times that run backwards, down the table or from frame to frame."
+    out_of_order(notes, [row.seconds for row in rows], rows, "times")
+    by_frame = sorted(rows, key=lambda row: row.frame)
+    if [row.seconds for row in rows] == sorted(row.seconds for row in rows):
+        out_of_order(notes, [row.seconds for row in by_frame], by_frame, "frames against the times")
+
 def unclear_rows(notes, unclear):
     "Report [(row, text)] whose keys are not clear."
     if not unclear:
@@ -280,6 +307,8 @@ def unclear_rows(notes, unclear):
     are = "is" if len(unclear) == 1 else "are"
     count = f"{plural(len(unclear), 'action')} {are} not known"
     mend = f"name it with keys=('{text}=...',)"
+    if not re.fullmatch(r"\w+", text):
+        mend = "write keys joined by + and the space bar as Space"
     notes.repair(f"{count}, since a text may be one key or several: {text!r} (row {row}); {mend}")
 
 # %% ../../nbs/14_import_unreal.ipynb #a4541648
@@ -353,6 +382,7 @@ def read_unreal_v1(
     outside_rows(notes, outside, {row.frame for row in rows}, pictures, last, table)
     unclear_rows(notes, unclear)
     values = complete(notes, values, held)
+    check_clock(notes, rows)
     times = {row.frame: row.seconds for row in rows if 1 <= row.frame <= last}
     notes.fact(version=1, rate_by_the_times=rate_of(notes, times, fps))
     found = picture_rows(notes, folder, pictures, values[:, :-1], values[:, -1] == 0, 1)
@@ -457,6 +487,7 @@ def read_unreal_v2(
     rows, last = read_table(notes, table, LEVEL_COLUMNS), max(pictures)
     values, used, twice = level_values(rows, last, table, notes)
     twice_values(notes, twice)
+    check_clock(notes, rows)
     times = {row.frame: row.seconds for row in rows}
     outside = [row for row in used if row.frame not in pictures]
     outside_rows(notes, outside, times, pictures, last, table)
@@ -471,8 +502,8 @@ LISTS = ("keyboard", "mouse", "timestamps")
 def sequence_object(path) -> tuple:
     "(the sequence of the file's name, all sequences) of a JSON file."
     try:
-        sequences = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as e:
+        sequences = source_json(source_text(path))
+    except ValueError as e:
         raise ValueError(f"{path} is no JSON ({e}); was it cut off?") from None
     sequence = sequences.get(path.stem) if isinstance(sequences, dict) else None
     if not isinstance(sequence, dict):
@@ -610,6 +641,12 @@ def has_pictures(folder) -> bool:
         return False
     return any(entry.name.lower().startswith("frame_") for entry in os.scandir(folder))
 
+PLACES = ("", "data", "frames")  # of a session's pictures, below its folder
+
+def pictures_of(folder) -> list:
+    "The folders of a session that hold pictures."
+    return [path for path in (folder/place for place in PLACES) if has_pictures(path)]
+
 def table_in(folder):
     "input.csv of a session, there or in data/; None if it has none."
     places = folder/"input.csv", folder/"data/input.csv"
@@ -622,15 +659,15 @@ def missing_table(folder):
         if table_in(inner):
             mend = f"import {folder} by itself, or move it up"
             raise ValueError(f"{inner} lies one folder too deep; {mend}")
-    pictures = has_pictures(folder) or has_pictures(folder/"data")
-    return folder/"input.csv" if pictures and folder.name != "data" else None
+    inner = folder.name in PLACES[1:]
+    return folder/"input.csv" if pictures_of(folder) and not inner else None
 
 # %% ../../nbs/14_import_unreal.ipynb #fc03fd24
 def session_files(folder, table) -> dict:
     "The table of a session and the folder of its pictures."
-    pictures = [path for path in (folder, folder/"data") if has_pictures(path)]
+    pictures = pictures_of(folder)
     if len(pictures) != 1:
-        expected = "expected frame_0001.png ... beside it or in data/"
+        expected = "expected frame_0001.png ... beside it, in data/ or in frames/"
         found = f"found them in {len(pictures)} places"
         raise FileNotFoundError(f"{folder} has input.csv; {expected}, {found}")
     return dict(folder=pictures[0], table=table)
@@ -643,7 +680,8 @@ def find_sessions(source) -> dict:
         table = table_in(folder)
         if table is None and folder != source:
             table = missing_table(folder)
-        of_source = folder.name == "data" and folder.parent == source and source.name in found
+        inner = folder.name in PLACES[1:] and folder.parent == source
+        of_source = inner and source.name in found
         if table is not None and not of_source:
             found[folder.name] = session_files(folder, table)
     return found
@@ -706,6 +744,7 @@ OPTIONS = {"1": ("source_fps", "held", "keys"), "2": ("source_fps", "held"),
 def unreal_source(folder, version, convention, **given) -> Source:
     "The recordings in a folder, with the options that their version has."
     version, items = find_unreal(folder, version)
+    all_inside(folder, items)
     own = dict(convention=convention) | {name: given[name] for name in OPTIONS[version]}
     space = LEVELS if version == "2" else key_space(given["keys"], bool(own.get("mouse")))
     return Source(f"unreal version {version}", items, READERS[version], space, options=own,
