@@ -158,7 +158,22 @@ SPOILT = [
            error=FIRST + ".*actions"),
     Spoilt("torn json", lambda folder: cut_off(metadata(folder)), error=FIRST + ".*JSON"),
 ]
+def few_turns(count):
+    "A view that turns `count` times alone, by units of a degree."
+    def change(found):
+        yaw = 0.
+        for i in range(len(found)):
+            turn = 4. + i/10 if i in range(10, 10 + 5*count, 5) else 0.
+            yaw += turn
+            found[str(i)].update(yaw=yaw, yaw_delta=turn)
+    return edit(change)
+
+
 SPOILT += [  # turns
+    Spoilt("four turns in degrees", few_turns(4),
+           error=FIRST + r": a unit of yaw_delta is 1 degrees.*not 15.*scale=1.*in 4 turns"),
+    Spoilt("three turns in degrees", few_turns(3),
+           repair=r"15 degrees is not verified \(3 turns\); 3 of them contradict.*unit is 1 degree"),
     Spoilt("turns are in degrees already", factor("yaw_delta", 15.),
            error=FIRST + ": .*yaw_delta.*15.*scale"),
     Spoilt("the sign of yaw is turned", factor("yaw_delta", -1.),

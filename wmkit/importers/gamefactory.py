@@ -8,7 +8,6 @@ __all__ = ['import_gamefactory']
 # %% ../../nbs/14_import_gamefactory.ipynb #309e8484
 import csv
 import io
-import json
 import math
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +16,10 @@ import numpy as np
 from ..data.actions import ActionSpace, Channel
 from ..data.align import judge_alignment
 from ..data.episodes import Dataset, video_info
+from ..findings import plural
 from .convert import (
-    Break, Notes, Recording, Row, Source, convert, source_folder, video_frames)
+    Break, Notes, Recording, Row, Source, all_inside, convert, source_folder, source_json,
+    source_text, video_frames)
 
 # %% ../../nbs/14_import_gamefactory.ipynb #9bb8fc10
 ENUMS = dict(ws=("", "forward", "back"), ad=("", "left", "right"),
@@ -36,15 +37,6 @@ GF_SPACE = ActionSpace([*(Channel(name, "button") for name in KEYS),
 GF_STATES = ("yaw", "pitch", "x", "y", "z")
 
 # %% ../../nbs/14_import_gamefactory.ipynb #927c057e
-def unique_keys(pairs) -> dict:
-    "An object of JSON; ValueError for a key that appears twice."
-    entry = {}
-    for key, value in pairs:
-        if key in entry:
-            raise ValueError(f"{key!r} appears twice; which one is right cannot be known")
-        entry[key] = value
-    return entry
-
 def is_number(value) -> bool:
     "Is it a number that a float can hold?"
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -71,8 +63,8 @@ def load_metadata(path: Path | str) -> tuple:
         parts = "metadata/<name>.json and video/<name>.mp4"
         raise FileNotFoundError(f"{path} is missing; a recording is {parts}")
     try:
-        about = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError) as e:
+        about = source_json(source_text(path))
+    except ValueError as e:
         mend = "download it again, or leave this recording out"
         raise ValueError(f"{path} is not good JSON: {e}; {mend}") from None
     facts = about if isinstance(about, dict) else {}
@@ -186,11 +178,12 @@ def judge_turns(agree, factor, factor_agree) -> tuple:
     return "factor" if factor_agree >= .95 and factor else "mixed", best
 
 # %% ../../nbs/14_import_gamefactory.ipynb #3165d6be
+LEAST, FEW = 10, 4  # turns that verify a unit; that contradict it, if not one of them fits
+
 def check_turns(
     absolute: np.ndarray,       # [n] degrees at frame i; NaN: not known
     delta: np.ndarray,          # [n] units turned since frame i - 1
     scale: float = 15.,         # degrees a unit
-    least: int = 10,            # turns; with fewer nothing is known
     limit: float | None = None  # of the absolute angle: 90 for pitch; None: a circle
 ) -> Turns:
     "Do the turns agree with the absolute angle?"
@@ -198,8 +191,8 @@ def check_turns(
     turned = (np.abs(steps) > .1) | (np.abs(scale*delta) > .1)
     rows = np.flatnonzero(np.isfinite(steps) & turned)
     rows = rows[(rows > 0) & (rows < len(steps) - 1)]  # they have a neighbour on both sides
-    if len(rows) < least:
-        return Turns("unknown", len(rows))
+    if not len(rows):
+        return Turns("unknown", 0)
     def fits(scale, lag):
         off = steps[rows] - scale*delta[rows + lag]
         off = wrapped(off) if limit is None else off
@@ -207,6 +200,8 @@ def check_turns(
     agree = {lag: float(fits(scale, lag).mean()) for lag in (-1, 0, 1)}
     factor = median_factor(steps[rows], delta[rows])
     verdict, lag = judge_turns(agree, factor, float(fits(factor, 0).mean()))
+    if len(rows) < LEAST and (agree[0] or len(rows) < FEW):
+        verdict = "unknown"
     wrong = rows[~fits(scale, 0)].tolist()
     return Turns(verdict, len(rows), agree, lag, factor, wrong[0] if wrong else None)
 
@@ -234,8 +229,13 @@ PROBLEMS = dict(lag=lag_text, factor=factor_text, mixed=mixed_text)
 
 def unverified_text(name, turns, angles, scale) -> str:
     "There are too few turns, or no angles."
-    why = f"no absolute {name}" if np.isnan(angles).all() else f"{turns.count} turns"
-    return f"{name}_delta: that a unit is {scale:g} degrees is not verified ({why})"
+    why = f"no absolute {name}" if np.isnan(angles).all() else plural(turns.count, "turn")
+    text = f"{name}_delta: that a unit is {scale:g} degrees is not verified ({why})"
+    if turns.first is None:
+        return text
+    wrong = round((1 - turns.agree[0])*turns.count)
+    return f"{text}; {wrong} of them contradict it, the first in entry {turns.first}: by " \
+           f"{name} a unit is {turns.factor:.4g} degrees"
 
 def exceptions_text(name, turns) -> str:
     "A few turns do not agree."
@@ -340,8 +340,7 @@ def is_count(text) -> bool:
 def csv_rows(path) -> list:
     "The rows of a CSV file in UTF-8."
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        return list(csv.reader(io.StringIO(text), strict=True))
+        return list(csv.reader(io.StringIO(source_text(path)), strict=True))
     except (ValueError, csv.Error) as e:
         mend = "mend it, or take it away: prompts are not needed"
         raise ValueError(f"{path} is not a good CSV file in UTF-8 ({e}); {mend}") from None
@@ -370,7 +369,8 @@ def find_gamefactory(folder) -> dict:
     "{name: dict(metadata, video, prompts)} of all recordings below a folder."
     places = {(path.parent.parent, path.stem)
               for pattern in ("metadata/*.json", "video/*.mp4") for path in folder.rglob(pattern)}
-    prompts = {base: load_prompts(base/"annotation.csv") for base in {base for base, _ in places}}
+    tables = all_inside(folder, {base: base/"annotation.csv" for base, _ in places})
+    prompts = {base: load_prompts(table) for base, table in tables.items()}
     items = {}
     for base, stem in sorted(places):
         name = (base/stem).relative_to(folder).as_posix()
@@ -389,7 +389,8 @@ def import_gamefactory(
     "Import GameFactory's GF-Minecraft: metadata/*.json, video/*.mp4, annotation.csv."
     if not (is_number(scale) and scale):
         raise ValueError(f"scale = {scale!r}; expected degrees, and not 0")
-    items = find_gamefactory(source_folder(source, dest))
+    folder = source_folder(source, dest)
+    items = all_inside(folder, find_gamefactory(folder))
     if not items:
         join = "join the parts of an archive (cat part_* > data_2003.zip) and give that, or the " \
                "folder it unpacks to"
