@@ -1,11 +1,12 @@
 """Data, as ratios in one run.
 
-decord against PyAV on the same files, latent windows against a plain memory copy, a pool against
-one process, and the memory that the import of hours of play takes against that of minutes.
+decord against PyAV on the same files, the ways to windows for training against each other, latent
+windows against a plain memory copy, a pool against one process, and the memory that the import of
+hours of play takes against that of minutes.
 
     python benchmarks/data.py [--hours 2]
 
-One torch thread; some eight minutes on one core, most of them for the two hours.
+One torch thread; some ten minutes on one core, most of them for the two hours.
 """
 import argparse
 import os
@@ -21,9 +22,10 @@ import numpy as np
 import torch
 from wmkit.files import read_json
 from wmkit.data.actions import DOOM
-from wmkit.data.clips import Clips, write_store
+from wmkit.data.clips import Clips, build_frames, write_store
 from wmkit.data.episodes import Dataset, read_pyav
 from wmkit.data.record import record
+from wmkit.data.reshape import reshape_dataset
 
 WINDOW, REPEATS = 64, 5
 
@@ -69,6 +71,62 @@ def decoding(folder):
         say(name, len(starts)*WINDOW/first)
         say("  times PyAV's rate on the same windows", second/first)
         say("  mean difference of the two decoders' pixels, of 255", worst, 2, larger=False)
+
+
+def write_latents(folder, frames):
+    "A store of random latents, 8x8 of 16 channels (2 kB a frame), beside a frame store."
+    generator = torch.Generator().manual_seed(0)
+    def episodes():
+        for e, length in frames.episodes.items():
+            latents = torch.randn(length, 64, 16, generator=generator).half()
+            stored = frames.episode(e)
+            rows = dict(latents=latents, actions=stored.actions, known=stored.known)
+            yield e, frames.splits[e], rows
+    write_store(folder, "latents", dict(benchmark=1), frames.space, frames.fps, episodes())
+    return Clips(folder, "all", 8)
+
+
+def decoded(dataset, batch, length, size=None):
+    "A batch of windows out of the videos."
+    return torch.stack([dataset.frames(e, s, s + length, size=size) for e, s in batch])
+
+
+def converted(folder, play, size):
+    "The data set at another size, and how fast that was."
+    start = time.perf_counter()
+    small = reshape_dataset(play.root, folder/"small", size=size, workers=0)
+    total, took = sum(e.length for e in play.episodes), time.perf_counter() - start
+    say(f"conversion of {play.height}x{play.width} to {size[0]}x{size[1]}, one process: frames/s",
+        total/took)
+    return small
+
+
+def routes(folder):
+    "Windows for training by every way that there is, at several lengths and batches."
+    play, size = Dataset(folder/"play240"), (60, 80)
+    small = converted(folder, play, size)
+    frames = Clips(build_frames(play, folder/"frames", size), "all", 8)
+    latents = write_latents(folder/"some_latents", frames)
+    print(f"windows/s, {size[0]}x{size[1]} out of {play.height}x{play.width}; in brackets: times "
+          "the first", flush=True)
+    names = "decoded and shrunk", "decoded small copy", "frame store", "latent store"
+    print(f"{'frames':>6} {'batch':>6} " + " ".join(f"{name:>22}" for name in names))
+    ratios = []
+    for length in (8, 32, 96):
+        for batch in (4, 16):
+            chosen = frames.sample(batch, torch.Generator().manual_seed(batch), length).index
+            times = best(lambda: decoded(play, chosen, length, size),
+                         lambda: decoded(small, chosen, length),
+                         lambda: [frames.get(chosen, length) for _ in range(10)],
+                         lambda: [latents.get(chosen, length) for _ in range(10)])
+            rates = [batch*n/t for n, t in zip((1, 1, 10, 10), times)]
+            cells = [f"{rate:12.0f} ({rate/rates[0]:7.1f})" for rate in rates]
+            print(f"{length:6} {batch:6} " + " ".join(f"{cell:>22}" for cell in cells), flush=True)
+            ratios.append([rate/rates[0] for rate in rates])
+    _, copy, store, latent = map(min, zip(*ratios))
+    good = say("  decoding a small copy, times decoding and shrinking, at least", copy, 2)
+    good &= say("  a frame store, times decoding and shrinking, at least", store, 100)
+    return good & say("  a latent store, times decoding and shrinking, at least", latent, 100)
 
 
 def latent_windows(folder):
@@ -214,7 +272,8 @@ def main():
     folder = Path(tempfile.mkdtemp())
     try:
         decoding(folder)
-        good = latent_windows(folder)
+        good = routes(folder)
+        good &= latent_windows(folder)
         pooled(folder)
         good &= long_import(folder, hours)
     finally:

@@ -6,7 +6,7 @@
 __all__ = ['Contents', 'inspect_folder', 'reshape_dataset']
 
 # %% ../../nbs/19_reshape.ipynb #66f24154
-import itertools, json, os, re
+import itertools, json, os, re, shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -203,7 +203,8 @@ def _inspect_foreign(folder):
                          "--help` lists")
     kinds = Counter(path.suffix.lower() or "others" for path in paths).most_common(4)
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds)
-    command = f"wmkit import {name} {folder} data/{folder.resolve().name}"
+    places = shlex.join(map(str, (folder, Path("data")/folder.resolve().name)))
+    command = f"wmkit import {name} {places}"
     more = ("files", f"{len(paths)}: {counts}"), ("import it with", command)
     sizes = dict(files=_bytes(folder/path for path in paths))
     return Contents(f"recordings, format {name}", folder, sizes, more=more)
@@ -234,12 +235,15 @@ def _read_episode(
     files: tuple,   # info.json, the table of episodes, the episode's video and rows
     index: int,
     only: tuple,    # names of the channels that are kept
+    rate: str,      # frames a second that are asked for
     said: dict      # facts for the report
 ) -> Recording:
     "One episode of a data set."
     dataset = Dataset(files[0].parents[1])
     episode = dataset.episodes[index]
     dataset.validate_episode(episode)
+    if episode.length*Fraction(rate) < dataset.fps:
+        notes.repair(f"{episode.length} rows, too few for one at {rate} a second, were left out")
     actions, known = dataset.actions(index).numpy(), dataset.known(index).numpy()
     for name in [name for name in dataset.space.names if name not in only]:
         if rows := int((actions[:, dataset.space.index(name)] != 0).sum()):
@@ -315,16 +319,16 @@ def _made_from(dataset, broken):
     return dict(made_from=made)
 
 # %% ../../nbs/19_reshape.ipynb #1ec40169
-def _episode_source(dataset, only, held, said, broken):
+def _episode_source(dataset, held, broken, options):
     "A data set as a source of `convert`: an episode is a recording."
     info, table = dataset.root/"meta/info.json", dataset.root/EPISODES_PATH
     def item(i): return dict(files=(info, table, dataset.path(i), dataset.path(i, "data")), index=i)
     order = [e.index for e in dataset.episodes if e.index not in held] + held
     items = {f"episode_{i:06d}": item(i) for i in order}
-    space = ActionSpace(dataset.space[name] for name in only)
-    return Source("wmkit", items, _read_episode, space, tuple(dataset.states_names),
-                  dict(only=only, said=said), judge_alignment,
-                  tuple(f"episode_{i:06d}" for i in held), _made_from(dataset, broken))
+    space = ActionSpace(dataset.space[name] for name in options["only"])
+    return Source("wmkit", items, _read_episode, space, tuple(dataset.states_names), options,
+                  judge_alignment, tuple(f"episode_{i:06d}" for i in held),
+                  _made_from(dataset, broken))
 
 # %% ../../nbs/19_reshape.ipynb #ddc2fe86
 def reshape_dataset(
@@ -342,10 +346,10 @@ def reshape_dataset(
     longest = max((e.length for e in dataset.episodes), default=2)
     target = Target(**dict(longest=longest) | asked | dict(test=0))
     crop, picture = _pictured(target, (dataset.height, dataset.width), stretch)
-    said = dict(picture=picture, rate=_paced(dataset.fps, target.rate or dataset.fps))
-    said = {name: text for name, text in said.items() if text}
-    chosen = tuple(dataset.space[name].name for name in only) or tuple(dataset.space.names)
-    found = _episode_source(dataset, chosen, _held_out(dataset, test), said,
-                            options.get("skip_bad", False))
+    rate = target.rate or dataset.fps
+    said = dict(picture=picture, rate=_paced(dataset.fps, rate))
+    own = dict(only=tuple(only) or tuple(dataset.space.names), rate=str(rate),
+               said={name: text for name, text in said.items() if text})
+    held, broken = _held_out(dataset, test), options.get("skip_bad", False)
     rest = {k: v for k, v in options.items() if k not in names}
-    return convert(dest, found, target, crop=crop, **rest)
+    return convert(dest, _episode_source(dataset, held, broken, own), target, crop=crop, **rest)

@@ -239,7 +239,10 @@ class Leaks:
 # %% ../../nbs/67_dataset.ipynb #dcc40edd
 def _shared_recordings(dataset):
     "Recordings in both splits: an import's episodes are named after theirs."
-    if "import" not in dataset.about:
+    about = dataset.about
+    while isinstance(about.get("made_from", {}).get("about"), dict):
+        about = about["made_from"]["about"]  # a copy keeps the names of its source
+    if "import" not in about:
         return ()
     train, test = ({e.task for e in dataset.episodes if e.split == s} for s in ("train", "test"))
     return tuple(sorted(train & test))
