@@ -98,21 +98,23 @@ class ActionSpace:
             raise ValueError(f"{where}: {e}") from None
 
 # %% ../../nbs/10_actions.ipynb #4b82acf0
-def _wrong_cell(space, actions):
+def _wrong_cell(space, actions, known):
     "(row, column) of the first number that its channel does not allow; None if there is none."
     low, high = (np.array([getattr(c, k) for c in space.channels]) for k in ("low", "high"))
     slack = 1e-4*(high - low)  # float32 rounding of sums
     whole = np.array([c.kind in ("button", "choice") for c in space.channels])
     right = (actions >= low - slack) & (actions <= high + slack)  # False for NaN
-    wrong = np.argwhere(~right | (whole & (actions != np.round(actions))))
+    wrong = ~right | (whole & (actions != np.round(actions)))
+    wrong = np.argwhere(wrong if known is None else wrong & np.asarray(known)[:, None])
     return tuple(int(i) for i in wrong[0]) if len(wrong) else None
 
 # %% ../../nbs/10_actions.ipynb #ad0f5601
 @patch
 def check(
     self: ActionSpace,
-    actions: np.ndarray,     # t a
-    where: str = "actions"   # what the error calls them, e.g. a file
+    actions: np.ndarray,             # t a
+    where: object = "actions",       # what the error calls them, e.g. a file
+    known: np.ndarray | None = None  # bool [t]: the rows that count; default: all
 ) -> np.ndarray:
     "`actions` as float32 [t a]; ValueError names the first number that its channel does not allow."
     actions = np.asarray(actions, dtype=np.float32)
@@ -120,7 +122,7 @@ def check(
         names = " ".join(self.names)
         raise ValueError(f"{where}: shape {list(actions.shape)};"
                          f" expected [rows, {self.size}] for {names}")
-    wrong = _wrong_cell(self, actions)
+    wrong = _wrong_cell(self, actions, known)
     if wrong is None:
         return actions
     c = self.channels[wrong[1]]

@@ -12,17 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from fastcore.basics import patch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from ..checkpoints import require_stamp
 from ..core import Progress
-from ..files import atomic_folder, read_json, write_json
-from .actions import ActionSpace
+from ..files import Count, Positive, Schema, Text, atomic_folder, check_schema, inside
+from ..files import read_json, to_plain, write_json
+from .actions import ActionSpace, SpaceRecord
 from .coverage import RARE, ROW_KINDS, row_kinds, transitions
-from .episodes import Dataset
+from .episodes import EPISODES, LONGEST, Dataset, Rate, read_rate
 from ..findings import small_figure
 
 # %% ../../nbs/17_clips.ipynb #64235dea
@@ -74,6 +77,50 @@ def write_store(
         head = dict(kind=kind, stamp=stamp, space=space.to_dict(), fps=str(fps))
         write_json(new/"store.json", head | dict(episodes=table))
 
+# %% ../../nbs/17_clips.ipynb #5a01819a
+_AGAIN = "remove the store and build it again"
+
+class _StoredFile(Schema):
+    "An episode in store.json."
+    index: Count
+    split: Annotated[str, Meta(min_length=1, max_length=100)]
+    length: Annotated[int, Meta(ge=1, le=LONGEST)]
+    file: Annotated[str, Meta(min_length=1, max_length=200)]
+
+class _Store(Schema):
+    "store.json."
+    remedy: ClassVar[str] = _AGAIN
+    kind: Literal["frames", "latents", "codes"]
+    stamp: dict[str, Any]
+    space: SpaceRecord
+    fps: Rate
+    episodes: Annotated[list[_StoredFile], Meta(min_length=1, max_length=EPISODES)]
+
+class _Stamp(Schema, forbid_unknown_fields=False):
+    "What of a store's stamp is read."
+    remedy: ClassVar[str] = _AGAIN
+    size: Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None = None
+    codes: Annotated[int, Meta(ge=1, le=2**24)] | None = None
+    tokenizer: Text | None = None
+
+# %% ../../nbs/17_clips.ipynb #e7d90219
+def _read_store(folder):
+    "store.json as a `_Store`; ValueError names the field that is wrong."
+    file = folder/"store.json"
+    if not file.is_file():
+        lacks = "it has no store.json"
+        raise FileNotFoundError(f"{folder} is not a store of frames or latents: {lacks}")
+    store = read_json(file, _Store, most=2**28)
+    check_schema(store.stamp, _Stamp, f"{file}, stamp")
+    for what in ("index", "file"):
+        found = [getattr(e, what) for e in store.episodes]
+        if len(set(found)) < len(found):
+            twice = next(x for i, x in enumerate(found) if x in found[:i])
+            raise ValueError(f"{file}: two episodes have the {what} {twice!r}; {_AGAIN}")
+    if store.kind == "codes" and "codes" not in store.stamp:
+        raise ValueError(f"{file}: stamp lacks `codes`, their number; {_AGAIN}")
+    return store
+
 # %% ../../nbs/17_clips.ipynb #6115aaf4
 def is_built(dest: Path | str, stamp: dict, what: str) -> bool:
     "Does `dest` hold a store with this stamp? ValueError if it holds another one."
@@ -84,7 +131,7 @@ def is_built(dest: Path | str, stamp: dict, what: str) -> bool:
         advice = "remove it or choose another folder"
         raise FileExistsError(f"{dest} exists and is not a store (no store.json); {advice}")
     where = f"{dest} (remove it to build these {what} there)"
-    require_stamp(read_json(dest/"store.json")["stamp"], stamp, where)
+    require_stamp(_read_store(dest).stamp, stamp, where)
     print(f"{dest.name} is built already")
     return True
 
@@ -105,9 +152,6 @@ def _stored_episodes(dataset, size):
     "What `write_store` takes, episode by episode."
     for e in dataset.episodes:
         actions, known = led_to(dataset.actions(e.index), dataset.known(e.index))
-        if len(actions) != e.length:
-            found = f"{e.length} frames, {len(actions)} rows"
-            raise ValueError(f"{dataset.path(e.index)}: {found}; run dataset.validate()")
         frames = _shrunk(dataset, e, size)
         yield e.index, e.split, dict(frames=frames, actions=actions, known=known)
 
@@ -117,9 +161,12 @@ def build_frames(
     dest: Path | str,                  # the store's folder
     size: tuple[int, int] = (64, 64),  # height, width
 ) -> Path:
-    "The store of every episode: uint8 `frames` [t 3 h w], led-to `actions` [t a], `known` [t]."
+    """The store of every episode: uint8 `frames` [t 3 h w], led-to `actions` [t a], `known` [t].
+
+    ValueError names the first fault that `Dataset.validate` finds, before anything is written."""
     stamp = dict(source=dataset.fingerprint(), size=list(size), fps=str(dataset.fps))
     if not is_built(dest, stamp, "frames"):
+        dataset.validate()
         episodes = _stored_episodes(dataset, size)
         total = sum(e.length for e in dataset.episodes)
         write_store(dest, "frames", stamp, dataset.space, dataset.fps, episodes, total)
@@ -153,20 +200,13 @@ class Clip:
     def __len__(self): return len(self.data)
 
 # %% ../../nbs/17_clips.ipynb #a8503c1d
-def _read_store(folder):
-    file = folder/"store.json"
-    if not file.is_file():
-        lacks = "it has no store.json"
-        raise FileNotFoundError(f"{folder} is not a store of frames or latents: {lacks}")
-    return read_json(file)
-
 def _episodes_of(store, split, folder):
-    "The episodes (dicts with index, length, split, file) of a split."
-    splits = sorted({e["split"] for e in store["episodes"]})
+    "The episodes of a split."
+    splits = sorted({e.split for e in store.episodes})
     if split not in [*splits, "all"]:
         there = ", ".join(splits)
         raise ValueError(f"{folder} has no split {split!r}; it has {there} (and all)")
-    return [e for e in store["episodes"] if split in ("all", e["split"])]
+    return [e for e in store.episodes if split in ("all", e.split)]
 
 # %% ../../nbs/17_clips.ipynb #afef46f4
 class Clips:
@@ -181,13 +221,15 @@ class Clips:
             raise ValueError(f"stride = {stride}; expected 1 or more frames between two windows")
         self.folder, self.split, self.length, self.stride = Path(folder), split, length, stride
         store = _read_store(self.folder)
-        self.kind, self.stamp, self.fps = store["kind"], store["stamp"], Fraction(store["fps"])
-        self.space = ActionSpace.from_dict(store["space"])
-        self.files = {e["index"]: e["file"] for e in store["episodes"]}
-        self.splits = {e["index"]: e["split"] for e in store["episodes"]}
+        file = self.folder/"store.json"
+        self.kind, self.stamp, self.fps = store.kind, store.stamp, read_rate(store.fps, file)
+        self.space = ActionSpace.from_dict(to_plain(store.space), file)
+        self.files = {e.index: inside(self.folder, e.file, file) for e in store.episodes}
+        self.splits = {e.index: e.split for e in store.episodes}
+        self._lengths = {e.index: e.length for e in store.episodes}
         chosen = _episodes_of(store, split, self.folder)
-        self.episodes = {e["index"]: e["length"] for e in chosen}
-        self._handles, self._places = (None, {}), {}
+        self.episodes = {e.index: e.length for e in chosen}
+        self._handles, self._places, self._form = (None, {}), {}, None
         self.window_counts(length)
 
     def __getstate__(self): return self.__dict__ | dict(_handles=(None, {}))
@@ -208,15 +250,74 @@ class StoredEpisode:
     actions: torch.Tensor  # t a: row t led to frame t
     known: torch.Tensor    # t, bool: is there such an action?
 
-def _open_episode(path, kind):
+_NAMES = "actions", "known"
+_TYPES = dict(frames=["U8"], latents=["F16", "F32"], codes=["U8", "I16", "I32"], actions=["F32"],
+              known=["BOOL"])
+
+def _read_tensors(path, kind):
+    "{name: tensor} of an episode's file; ValueError if it is damaged or lacks one."
     try:
         with safe_open(path, "pt") as file:
-            return StoredEpisode(*(file.get_tensor(name) for name in (kind, "actions", "known")))
+            types = {name: file.get_slice(name).get_dtype() for name in (kind, *_NAMES)}
+            found = {name: file.get_tensor(name) for name in types}
     except (SafetensorError, OSError) as e:
-        advice = f"remove {path.parent} and build it again"
-        raise ValueError(f"{path} is missing or truncated ({e}); {advice}") from None
+        raise ValueError(f"{path} is missing or truncated ({e}); {_AGAIN}") from None
+    wrong = next((name for name, type in types.items() if type not in _TYPES[name]), None)
+    if wrong:
+        expected = " or ".join(_TYPES[wrong])
+        raise ValueError(f"{path}: {wrong} are {types[wrong]}; expected {expected}; {_AGAIN}")
+    return found
+
+# %% ../../nbs/17_clips.ipynb #330eb2a9
+def _check_shapes(path, found, expected):
+    "ValueError for tensors of other shapes than expected; None stands for any size."
+    for name, shape in expected.items():
+        there = tuple(found[name].shape)
+        fits = len(there) == len(shape) and all(e in (None, n) for n, e in zip(there, shape))
+        if not fits:
+            wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            raise ValueError(f"{path}: {name} {list(there)}; expected [{wanted}] by store.json and "
+                             f"the other episodes; {_AGAIN}")
+
+def _check_numbers(path, kind, found, space, codes):
+    "ValueError for a number that must not reach a model: of the actions, latents or codes."
+    actions, known = found["actions"].numpy(), found["known"].numpy()
+    unknown = ~known & (actions != 0).any(1)  # NaN is not 0 either
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise ValueError(f"{path}: row {row} has an action and is not `known`; expected zeros; "
+                         f"{_AGAIN}")
+    space.check(actions, path, known)
+    data = found[kind]
+    if kind == "codes" and not 0 <= int(data.min()) <= int(data.max()) < codes:
+        span = f"{int(data.min())} to {int(data.max())}"
+        raise ValueError(f"{path}: codes from {span}; the codebook has {codes}; {_AGAIN}")
+    for start in range(0, len(data), 64) if kind == "latents" else ():
+        if not data[start:start + 64].isfinite().all():
+            where = f"a latent of frame {start} or one of the next 63"
+            raise ValueError(f"{path}: {where} is not finite; {_AGAIN}")
 
 # %% ../../nbs/17_clips.ipynb #a7ff72ec
+@patch
+def _shape(self: Clips):
+    "The shape of a frame, its latents or codes: as stamped, or as in the first opened episode."
+    if self._form is None:
+        self._form = dict(frames=(3, *self.stamp.get("size", (None, None))), latents=(None, None),
+                          codes=(None, None))[self.kind]
+    return self._form
+
+@patch
+def _open(self: Clips, episode):
+    "The tensors of an episode, checked once: the store may be somebody else's."
+    path, n = self.files[episode], self._lengths[episode]
+    found = _read_tensors(path, self.kind)
+    shapes = {self.kind: (n, *self._shape()), "actions": (n, self.space.size), "known": (n,)}
+    _check_shapes(path, found, shapes)
+    _check_numbers(path, self.kind, found, self.space, self.stamp.get("codes"))
+    self._form = tuple(found[self.kind].shape[1:])
+    return StoredEpisode(found[self.kind], found["actions"], found["known"])
+
+# %% ../../nbs/17_clips.ipynb #8218fbd2
 @patch
 def episode(self: Clips, episode: int) -> StoredEpisode:
     "The tensors of an episode: views of the mapped file, read when they are copied."
@@ -224,7 +325,7 @@ def episode(self: Clips, episode: int) -> StoredEpisode:
         self._handles = os.getpid(), {}
     handles = self._handles[1]
     if episode not in handles:
-        handles[episode] = _open_episode(self.folder/self.files[episode], self.kind)
+        handles[episode] = self._open(episode)
     return handles[episode]
 
 # %% ../../nbs/17_clips.ipynb #0c29edc3

@@ -17,9 +17,7 @@ from ..findings import small_figure
 def _episodes(actions, space, known):
     "(arrays [t a], bool arrays [t], space) from a data set, one array or a list of them."
     if hasattr(actions, "episodes"):
-        indices = [e.index for e in actions.episodes]
-        known = [actions.known(i).numpy() for i in indices]
-        return [actions.actions(i).numpy() for i in indices], known, actions.space
+        return _episodes_of(actions)
     if space is None:
         raise ValueError("coverage of plain actions needs their space, which names the channels")
     if not isinstance(actions, (list, tuple)):
@@ -32,6 +30,15 @@ def _episodes(actions, space, known):
     return actions, known, space
 
 # %% ../../nbs/13_coverage.ipynb #17004e7d
+def _episodes_of(dataset):
+    "The same of a data set; ValueError for an action that its channel does not allow."
+    indices = [e.index for e in dataset.episodes]
+    actions = [dataset.actions(i).numpy() for i in indices]
+    known = [dataset.known(i).numpy() for i in indices]
+    for i, a, k in zip(indices, actions, known):
+        dataset.space.check(a, f"{dataset.root}, episode {i}", k)
+    return actions, known, dataset.space
+
 def _check_shapes(actions, known, space):
     for i, (a, k) in enumerate(zip(actions, known, strict=True)):
         if a.ndim != 2 or a.shape[1] != space.size:
@@ -39,6 +46,7 @@ def _check_shapes(actions, known, space):
                              f" {space} has {space.size} columns")
         if len(a) != len(k):
             raise ValueError(f"episode {i}: {len(a)} rows of actions, but {len(k)} of known")
+        space.check(a, f"episode {i}", k)
 
 def _stretches(actions, known):
     "The unbroken stretches [t a] of rows whose action is known."

@@ -9,14 +9,15 @@ __all__ = ['spread_stretches', 'read_stretches', 'check_episodes', 'find_leaks',
 # %% ../../nbs/67_dataset.ipynb #c6036107
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from ..core import Progress
+from ..files import Count, Schema, Text, check_schema
 from ..data.align import Alignment
 from ..data.clips import PART
 from ..data.cuts import find_cuts
-from ..data.episodes import Dataset, resize
+from ..data.episodes import DRIFT, Dataset, resize
 from ..findings import Finding, Grade, check, found, graded, ok_if, skip, small_figure
 
 # %% ../../nbs/67_dataset.ipynb #7677eef5
@@ -89,17 +90,17 @@ def check_episodes(
     dataset: Dataset,
     most: int = 200  # episodes
 ) -> Finding:
-    "Faults that `Dataset.validate_episode` finds in (a spread of) the episodes: none."
+    "Faults that `Dataset.validate` finds in the meta files and (a spread of) the episodes: none."
     episodes = dataset.episodes[::math.ceil(len(dataset)/most)]
     bar = Progress(len(episodes), "validate", "episode")
     says, faults = f"{len(episodes)} of {len(dataset)} episodes: as many frames as rows", 0
-    for episode in episodes:
-        try:
+    try:
+        for episode in episodes:
             dataset.validate_episode(episode)
-        except (ValueError, OSError) as error:
-            says, faults = str(error), 1
-            break
-        bar.update()
+            bar.update()
+        dataset.validate_meta()
+    except (ValueError, OSError) as error:
+        says, faults = str(error), 1
     grade = Grade(ok_if(faults == 0), faults, "no fault")
     whole = f"{says}, all actions in range." if faults == 0 else says
     return found(grade, whole, unit="faults", n=len(episodes))
@@ -359,30 +360,15 @@ def check_scene_cuts(scenes: SceneCuts) -> Finding:
     return found(grade, _cut_sentence(scenes), unit="of the pictures", n=scenes.pictures,
                  picture=draw_pictures(pair) if shown else None)
 
-# %% ../../nbs/67_dataset.ipynb #eb77b0f0
-def _video_times(file):
-    "Seconds at which the frames of a video stand."
-    import av
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        return np.sort([float(p.pts*stream.time_base) for p in container.demux(stream) if p.size])
-
 # %% ../../nbs/67_dataset.ipynb #c48387d0
 def _clock_drift(
     dataset: Dataset,
     most: int = 100  # episodes whose times are read
 ) -> tuple:
     "(largest distance of a time from row/fps, in frames; where)."
-    worst = 0., ""
-    for e in dataset.episodes[::max(1, len(dataset)//most)]:
-        rows = dataset.rows(e.index)
-        listed = rows["timestamp"].to_numpy() if "timestamp" in rows.column_names else []
-        video = _video_times(dataset.path(e.index))
-        for times, what in ((listed, "timestamp"), (video, "video")):
-            off = np.abs(np.asarray(times, float)*float(dataset.fps) - np.arange(len(times)))
-            worst = max(worst, (float(off.max(initial=0.)), f"the {what} of episode {e.index}"),
-                        key=lambda drift: drift[0])
-    return worst
+    episodes = dataset.episodes[::max(1, len(dataset)//most)]
+    drifts = (dataset.clock_drift(e.index) for e in episodes)
+    return max(drifts, key=lambda drift: drift[0], default=(0., ""))
 
 # %% ../../nbs/67_dataset.ipynb #5a8a2921
 def _rhythm(
@@ -434,7 +420,6 @@ def frame_pace(
 
 # %% ../../nbs/67_dataset.ipynb #a4af5474
 STUCK = .1    # share of turns: from it on pictures are stuck
-DRIFT = .5    # frames
 TURNS = 30    # fewer prove nothing
 
 # %% ../../nbs/67_dataset.ipynb #9dc36ffa
@@ -498,24 +483,41 @@ def check_key_effects(alignment: Alignment) -> Finding:
                  unit=f"of {len(judged)} channels", n=alignment.pairs)
 
 # %% ../../nbs/67_dataset.ipynb #7df9f409
+class _Notes(Schema, forbid_unknown_fields=False):
+    repairs: list[Text] = []
+
+class _Imported(Schema, forbid_unknown_fields=False):
+    "What of meta/import.json is read."
+    remedy: ClassVar[str] = "import the recordings again"
+    format: Text
+    recordings: Count
+    gaps: Count
+    repairs: Count
+    held_out: Count
+    frames: Count
+    known: Count
+    dropped: dict[str, Count]
+    failed: dict[str, Text]
+    notes: dict[str, _Notes]
+
 def _import_parts(report):
     "What the import did, each as the beginning of a sentence."
-    yield (f"{report['recordings']} recordings of format {report['format']}, "
-           f"{report['gaps']} gaps at which episodes were cut")
-    most_dropped = sorted(report["dropped"].items(), key=lambda item: -item[1])[:8]
+    yield (f"{report.recordings} recordings of format {report.format}, "
+           f"{report.gaps} gaps at which episodes were cut")
+    most_dropped = sorted(report.dropped.items(), key=lambda item: -item[1])[:8]
     if most_dropped:
         keys = ", ".join(f"{key} ({n})" for key, n in most_dropped)
         yield f"No channel for {keys}"
-    if report["repairs"]:
-        first = next(n["repairs"][0] for n in report["notes"].values() if n.get("repairs"))
-        yield f"{report['repairs']} repairs, such as: {first}"
-    if report["failed"]:
-        first = next(iter(report["failed"].values()))
-        yield f"{len(report['failed'])} recordings left out, such as: {first}"
-    if not report["held_out"]:
+    if report.repairs:
+        first = next((n.repairs[0] for n in report.notes.values() if n.repairs), "not noted")
+        yield f"{report.repairs} repairs, such as: {first}"
+    if report.failed:
+        first = next(iter(report.failed.values()))
+        yield f"{len(report.failed)} recordings left out, such as: {first}"
+    if not report.held_out:
         yield "No episode is held out for testing"
-    if unknown := report["frames"] - report["known"]:
-        yield f"The action is not known in {unknown} of {report['frames']} frames"
+    if unknown := report.frames - report.known:
+        yield f"The action is not known in {unknown} of {report.frames} frames"
 
 # %% ../../nbs/67_dataset.ipynb #f3dbd55a
 @check("static", "keys without a channel, mended rows, recordings left out by the import",
@@ -528,9 +530,8 @@ def check_import(
     imported: dict  # meta/import.json
 ) -> Finding:
     "Things dropped, mended or left out: none; and an episode held out."
-    dropped, repairs, failed = imported["dropped"], imported["repairs"], imported["failed"]
-    count = sum(dropped.values()) + repairs + len(failed)
-    verdict = ok_if(not count and imported["held_out"], "warn")
+    report = check_schema(imported, _Imported, "meta/import.json")
+    count = sum(report.dropped.values()) + report.repairs + len(report.failed)
+    verdict = ok_if(not count and report.held_out, "warn")
     grade = Grade(verdict, count, "nothing dropped or mended")
-    return found(grade, ". ".join(_import_parts(imported)) + ".", unit="things",
-                 n=imported["recordings"])
+    return found(grade, ". ".join(_import_parts(report)) + ".", unit="things", n=report.recordings)
