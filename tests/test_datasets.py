@@ -225,7 +225,7 @@ METADATA = {
     "a channel of nothing": (put("wmkit|space|channels|0", None), "channels[0]"),
     "a channel without a name": (put("wmkit|space|channels|0", dict(kind="button")), "'name'"),
     "a channel of another kind": (put("wmkit|space|channels|0|kind", "mouse"), "kind 'mouse'"),
-    "a range as text": (put("wmkit|space|channels|7|high", "20"), "high: expected a number"),
+    "a range as text": (put("wmkit|space|channels|7|high", "20"), "high: expected a whole number or"),
     "a range of NaN": (put("wmkit|space|channels|7|high", float("nan")), "is not JSON"),
     "a range of nothing": (put("wmkit|space|channels|7|high", -20), "low < high"),
     "10^9 choices": (edit(lambda info: info["wmkit"]["space"]["channels"][0].update(
@@ -233,7 +233,7 @@ METADATA = {
     "two channels of one name": (put("wmkit|space|channels|0|name", "yaw"), "must differ"),
     "other names than the space": (put("features|action|names|0", "swim"), "expected the same"),
     "names missing": (put("features|action|names", None), "a different name for each"),
-    "actions of another width": (put("features|action|shape", [3]), "features.action has the shape"),
+    "actions of another width": (put("features|action|shape", [3]), "features.action has the s"),
     "no action": (drop("features|action"), "features lacks 'action'"),
     "no film": (drop(f"features|{VIDEO}"), "features lacks"),
     "features a list": (put("features", []), "features: expected named fields"),
