@@ -1,20 +1,29 @@
 """What a notebook cannot do to itself: be killed, told to stop, or spread over processes."""
+import errno
 import json
 import multiprocessing
 import os
+import pickle
+import resource
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from wmkit.checkpoints import latest, list_checkpoints, load_model, model_hash
+from wmkit import checkpoints, files
+from wmkit.checkpoints import latest, list_checkpoints, load_model, load_state, load_weights
+from wmkit.checkpoints import model_hash
 from wmkit.data.actions import ActionSpace, Channel
 from wmkit.data.clips import Clip
 from wmkit.dynamics.transformer import TransformerDynamics
+from wmkit.files import DiskFull
 from wmkit.objectives.schedules import Lengths
 from wmkit.objectives.shortcut import NoiseSchedule, ShortcutLoss
 from wmkit.runs import Run
@@ -238,6 +247,146 @@ def together(run):
     steady = fit(None, dropout=0.)
     if rank == 0:
         (run.folder/"losses.json").write_text(json.dumps(losses(steady)))
+
+
+# ---- disks that take no more
+
+
+def whole_checkpoints(run):
+    "The names of the checkpoints, each of which loads; nothing lies beside them."
+    folder = run.checkpoints/"dynamics"
+    found = list_checkpoints(folder)
+    assert sorted(f.name for f in folder.iterdir()) == sorted(f.name for f in found)
+    for checkpoint in found:
+        load_weights(checkpoint, Line())
+        assert load_state(checkpoint/"state.pt")["counters"]["steps_done"] > 0
+    return [f.name for f in found]
+
+
+class Half:
+    "A file on a disk that takes `room` bytes."
+    def __init__(self, file, room, code): self.file, self.room, self.code = file, room, code
+
+    def __getattr__(self, name): return getattr(self.file, name)
+
+    def write(self, data):
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(self.code, os.strerror(self.code))
+        return self.file.write(data)
+
+
+def fill(monkeypatch, what, code):
+    "From now on, the disk takes no more of a checkpoint's weights, state, card, or no sync."
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    def refuse_weights(tensors, path):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError(f"I/O error: {os.strerror(code)} (os error {code})")
+    save = torch.save
+    broken = dict(
+        weights=(checkpoints, "save_file", refuse_weights), card=(checkpoints, "write_json", refuse),
+        state=(torch, "save", lambda state, f: save(state, Half(f, 3000, code))),
+        sync=(checkpoints.os, "fsync", refuse))
+    monkeypatch.setattr(*broken[what])
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("what", ["weights", "state", "card", "sync"])
+def test_full_disk_while_a_checkpoint_is_written(new_run, what, code):
+    class Full:
+        def on_step(self, training):
+            if training.steps_done == 38:
+                fill(patch, what, code)
+    whole, full = new_run("whole"), new_run("full")
+    fit(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        with pytest.raises(DiskFull, match="step_000040: the disk of .* free") as error:
+            fit(full, callbacks=[Full()])
+    assert error.value.errno == code
+    assert whole_checkpoints(full) == ["step_000020", "step_000030"]
+    assert "the checkpoints before step_000030 (step_000020) take" in str(error.value)
+    fit(Run.open(full.folder))
+    assert curve(full) == curve(whole)
+    assert whole_checkpoints(full) == whole_checkpoints(whole)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_limit_of_file_sizes(new_run, monkeypatch, tmp_path, asked):  # before it is begun?
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    class Full:
+        def on_step(self, training):
+            if training.steps_done == 38:
+                limit(12_000)
+
+    def limited():
+        torch.set_num_threads(1)
+        try:
+            fit(full, callbacks=[Full()])
+        except DiskFull as e:
+            limit(resource.RLIM_INFINITY)
+            (tmp_path/"said.txt").write_text(f"{e.errno} {e}")
+    whole, full = new_run("whole"), new_run("full")
+    with monkeypatch.context() as patch:
+        if not asked:
+            patch.setattr(checkpoints, "require_room", lambda *_: None)
+        process = multiprocessing.get_context("fork").Process(target=limited)
+        process.start()
+        process.join()
+    said = (tmp_path/"said.txt").read_text()
+    assert said.startswith(f"{errno.EFBIG} ") and "step_000040" in said, said
+    assert ("are needed" in said) == asked and "takes no file of this size" in said
+    assert whole_checkpoints(full) == ["step_000020", "step_000030"]
+    fit(whole), fit(Run.open(full.folder))
+    assert curve(full) == curve(whole)
+
+
+def test_room_is_asked_for_before_a_checkpoint_is_begun(new_run, monkeypatch):
+    asked, run, small = [], new_run("asked"), new_run("small")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "require_room", lambda path, *sizes: asked.append(sizes))
+        fit(run)
+    newest = latest(run.checkpoints/"dynamics")
+    written = [f.stat().st_size for f in newest.iterdir()]
+    size, largest = asked[-1]
+    assert sum(written) <= size <= sum(written) + 2**17
+    assert max(written) <= largest <= max(written) + 2**17
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
+    with pytest.raises(DiskFull, match="step_000015: the disk of .* is full: 0.0 MiB free"):
+        fit(small)
+    assert not (small.checkpoints/"dynamics").exists()
+
+
+def test_states_of_somebody_else_are_refused(new_run):
+    run = new_run("spoilt")
+    fit(run, callbacks=[Halt(30)])
+    file = latest(run.checkpoints/"dynamics")/"state.pt"
+    state, data = load_state(file), file.read_bytes()
+    wrong = {"stamp: expected named fields": dict(stamp=[1]), "logged: expected": dict(logged=-1),
+             "counters: lacks the field 'steps_done'": dict(counters={}), "chance": dict(chance=[3]),
+             "does not fit this training": dict(optimizer={}), "an unknown field": dict(more=1),
+             "does not fit this training: RuntimeError": dict(model={"x": torch.ones(1)}),
+             "does not fit this training: IndexError": dict(chance=[])}
+    for message, changed in wrong.items():
+        torch.save(state | changed, file)
+        with pytest.raises(ValueError, match=f"state.pt.*{message}"):
+            fit(Run.open(run.folder))
+    for text in (b"", data[:500], b"x"*500, pickle.dumps(dict(a=1))):
+        file.write_bytes(text)
+        with pytest.raises(ValueError, match="state.pt is not a training state"):
+            fit(Run.open(run.folder))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0"*10**7)
+    with pytest.raises(ValueError, match="its parts are larger than the file"):
+        load_state(file)
+    torch.save([1], file)
+    with pytest.raises(ValueError, match="holds a list"):
+        load_state(file)
+    file.write_bytes(data)
+    assert fit(Run.open(run.folder)).steps_done == STEPS
 
 
 if __name__ == "__main__":

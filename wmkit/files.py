@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull', 'disk_errors', 'require_room', 'clear_folder',
-           'remove_leftovers', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new', 'scratch_folder',
-           'atomic_folder', 'kept_folder', 'Schema', 'check_schema', 'read_bytes', 'parse_json', 'read_json',
-           'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
+           'remove_leftovers', 'write_bytes', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new',
+           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'check_schema', 'read_bytes', 'parse_json',
+           'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
@@ -59,8 +59,10 @@ def disk_errors(
     "Turns whatever a full disk, quota or limit makes of the block into a `DiskFull`."
     try:
         yield
-    except DiskFull:
-        raise
+    except DiskFull as e:
+        if f"/.{Path(path).name}." not in str(e.filename):
+            raise
+        raise _full_error(path, e.errno) from None  # not the scratch folder, which is gone by then
     except Exception as e:
         code = _disk_code(e)
         if code is None:
@@ -171,8 +173,8 @@ def remove_leftovers(
     return removed
 
 # %% ../nbs/00_files.ipynb #7255d5a7
-def write_text(path: Path | str, text: str) -> None:
-    "Writes `text` to `path` whole or not at all; makes the folder."
+def write_bytes(path: Path | str, data: bytes) -> None:
+    "Writes `data` to `path` whole or not at all; makes the folder."
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,12 +182,16 @@ def write_text(path: Path | str, text: str) -> None:
         temporary = _beside(path)
         try:
             with _claim(temporary) as f:
-                f.write(text)
+                f.buffer.write(data)
                 f.flush()
                 os.fsync(f.fileno())
                 os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+def write_text(path: Path | str, text: str) -> None:
+    "Writes `text` to `path` whole or not at all; makes the folder."
+    write_bytes(path, text.encode())
 
 # %% ../nbs/00_files.ipynb #2d2c5332
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

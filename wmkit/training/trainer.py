@@ -12,17 +12,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoints import best, latest, load_state, load_weights, prune, require_stamp
-from ..checkpoints import save_model, step_folder
+from ..checkpoints import best, latest, list_checkpoints, load_state, load_weights, prune
+from ..checkpoints import read_card, require_stamp, save_model, step_folder
 from ..core import Progress, get_device, get_precision
 from ..core import rng_state, seed_everything, set_rng_state
-from ..files import read_json
+from ..files import Count, DiskFull, Schema, check_schema, write_bytes
 from ..findings import small_figure, to_png
 from ..objectives.schedules import DECAYS, Lengths, lr_at, progress_for, steps_within
 from ..runs import StopFlag
@@ -450,6 +451,7 @@ class Training:
     steps_done: int = 0
     skipped: int = 0           # steps without an update
     in_a_row: int = 0          # of them, the last ones without a good one between
+    lately: list = field(default_factory=list)   # of them, those of the last 200 steps
     best_value: float = None   # of `checkpoints.metric`
     row: dict = field(default_factory=dict)      # what the last step logged
     history: list = field(default_factory=list)  # all rows
@@ -500,7 +502,25 @@ def write(self:Training) -> None:
         self.run.log(**self.row)
 
 # %% ../../nbs/81_trainer.ipynb #3f7305cd
-_COUNTERS = ("steps_done", "skipped", "in_a_row", "best_value")
+class _Counters(Schema):
+    "How far a training was."
+    steps_done: Count
+    skipped: Count
+    in_a_row: Count
+    best_value: float | None
+    lately: list[Count] = []  # missing in checkpoints of wmkit before 0.3
+
+class _Saved(Schema):
+    "What state.pt holds."
+    remedy: ClassVar[str] = "remove this checkpoint: the run continues from the one before it"
+    stamp: dict[str, Any]
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    chance: list[dict[str, Any]]  # of each process
+    loss: dict[str, Any]
+    averaged: Any
+    logged: Count                 # rows of metrics.jsonl
+    counters: _Counters
 
 class State:
     "A training on disk: what it saves, and how it continues from there."
@@ -535,12 +555,24 @@ def contents(self:State,
 ) -> dict:
     "What state.pt holds."
     t, weights = self.training, self.training.parts.weights
-    counters = {name: getattr(t, name) for name in _COUNTERS}
+    counters = {name: getattr(t, name) for name in _Counters.__struct_fields__}
     remembered = t.loss.state_dict() if isinstance(t.loss, nn.Module) else {}
     updates = weights.ema.n_averaged if weights.ema else None
     return dict(stamp=t.parts.stamp, model=weights.model.state_dict(), optimizer=moments,
                 chance=chance, loss=remembered, averaged=updates, logged=self.rows(),
                 counters=counters)
+
+@patch
+def full(self:State, error:DiskFull) -> DiskFull:
+    "The error of a full disk, with what could be removed: old checkpoints go after a new one."
+    *older, newest = list_checkpoints(self.folder) or [None]
+    if not older:
+        return error
+    size = sum(f.stat().st_size for folder in older for f in folder.iterdir())/2**20
+    names = ", ".join(f.name for f in older)
+    more = (f". In {self.folder} the checkpoints before {newest.name} ({names}) take {size:.1f} "
+            f"MiB; a run continues from {newest.name} alone")
+    return DiskFull(error.errno, f"{error}{more}", error.filename)
 
 @patch
 def save(self:State) -> None:
@@ -556,7 +588,10 @@ def save(self:State) -> None:
         made = dict(run=t.run.folder.name, name=t.name, steps_done=t.steps_done)
         card = t.checkpoints.card | made | dict(recipe=parts.stamp, metrics=t.row)
         folder, state = step_folder(self.folder, t.steps_done), self.contents(chance, moments)
-        save_model(folder, t.sampler, card, state)
+        try:
+            save_model(folder, t.sampler, card, state)
+        except DiskFull as e:
+            raise self.full(e) from None
         t.run.note_saved(t.name, folder.name)
         prune(self.folder, t.checkpoints.keep_last, keep=[self.best()])
     parts.accelerator.wait_for_everyone()
@@ -592,10 +627,22 @@ def rewind(self:State,
 @patch
 def load(self:State, folder:Path) -> int:
     "Take over everything that `save` wrote; returns how many rows had been logged."
-    t, parts = self.training, self.training.parts
-    state = load_state(folder/"state.pt")
-    require_stamp(state["stamp"], parts.stamp, f"checkpoint {folder}")
-    averaged = None
+    file = folder/"state.pt"
+    state = load_state(file)
+    check_schema(state, _Saved, file)
+    require_stamp(state["stamp"], self.training.parts.stamp, f"checkpoint {folder}")
+    try:
+        self.take_over(state, folder)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as e:
+        what = str(e).split("\n")[0]
+        raise ValueError(f"{file} does not fit this training: {type(e).__name__}: {what}; "
+                         f"{_Saved.remedy}") from None
+    return state["logged"]
+
+@patch
+def take_over(self:State, state:dict, folder:Path) -> None:
+    "Weights, average, moments, chance and counters of a checkpoint."
+    t, parts, averaged = self.training, self.training.parts, None
     if parts.weights.ema:
         averaged = load_weights(folder, type(t.model)(**t.model.config)).state_dict()
     parts.weights.load(state["model"], averaged, state["averaged"])
@@ -603,9 +650,8 @@ def load(self:State, folder:Path) -> int:
     if isinstance(t.loss, nn.Module):
         t.loss.load_state_dict(state["loss"])
     parts.set_chance(state["chance"][parts.accelerator.process_index], t.recipe.seed)
-    for name in _COUNTERS:
-        setattr(t, name, state["counters"][name])
-    return state["logged"]
+    for name in _Counters.__struct_fields__:
+        setattr(t, name, state["counters"].get(name, getattr(t, name)))
 
 # %% ../../nbs/81_trainer.ipynb #c8361045
 # here NaN is a number that broke; in a part of the loss it may mean "none in this batch"
@@ -716,29 +762,38 @@ def apply(self:Loop, lr:float) -> None:
     self.training.in_a_row = 0
 
 # %% ../../nbs/81_trainer.ipynb #291e83bc
+_LATELY, _MOST = 200, .05  # steps looked back, and the share of them that may be skipped
+
 @patch
 def skip(self:Loop,
     before:list  # the buffers as they were
 ) -> None:
-    "Undo what the forward pass left in the buffers, count, and give up after too many in a row."
+    "Undo what the forward pass left in the buffers, count, and give up after too many."
     t = self.training
     for now, then in zip(self.buffers(), before):
         now.copy_(then)
     t.skipped += 1
     t.in_a_row += 1
+    t.lately = [s for s in t.lately if s > t.steps_done - _LATELY] + [t.steps_done]
     t.row["skipped"] = t.skipped
-    if t.in_a_row >= t.recipe.max_skipped:
+    if t.in_a_row >= t.recipe.max_skipped or len(t.lately) > _MOST*_LATELY:
         t.write()
         raise FloatingPointError(self.why())
 
 @patch
 def why(self:Loop) -> str:
-    "What to say when too many steps in a row were not finite."
+    "What to say when too many steps were not finite."
     t, good = self.training, State(self.training).newest()
     kept = f"The last checkpoint is {good}." if good else "No checkpoint was written yet."
-    return (f"{t.name}: loss {t.row['loss']:.4g}, gradient norm {t.row['grad_norm']:.4g} at step "
-            f"{t.steps_done}; not finite for {t.in_a_row} steps in a row, so training stops. "
-            f"Look for bad rows in the data, or lower lr={t.recipe.lr:g}. {kept}")
+    parts = ", ".join(name for name, value in t.row.items()
+                      if isinstance(value, float) and not math.isfinite(value))
+    row, often = t.row, f"in {len(t.lately)} of the last {min(t.steps_done, _LATELY)} steps"
+    if t.in_a_row >= t.recipe.max_skipped:
+        often = f"for {t.in_a_row} steps in a row"
+    return (f"{t.name}: loss {row['loss']:.4g}, gradient norm {row['grad_norm']:.4g} at step "
+            f"{t.steps_done}; not finite {often}, so training stops. Not finite in this step: "
+            f"{parts}. Look for bad rows with `wmkit doctor DATA`, DATA being the folder of the "
+            f"data set, or lower lr={t.recipe.lr:g}. {kept}")
 
 # %% ../../nbs/81_trainer.ipynb #4a138ce7
 @patch
@@ -832,7 +887,7 @@ def result(self:State) -> Result:
     t, last = self.training, self.newest()
     model = t.sampler.eval()
     if last:
-        model.card = read_json(last/"card.json")
+        model.card = read_card(last)
     return Result(model, t.steps_done, t.history, last, self.best(), t.stopped, t.skipped)
 
 # %% ../../nbs/81_trainer.ipynb #46cdaed0
@@ -934,7 +989,7 @@ class LivePlot:
             self.show(training)
         if training.run:
             picture = to_png(draw_curves(training.history, self.names))
-            training.run.media(f"training_{training.name}.png").write_bytes(picture)
+            write_bytes(training.run.media(f"training_{training.name}.png"), picture)
 
     def show(self, training:Training) -> None:
         "Replace the picture."
