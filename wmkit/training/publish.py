@@ -24,7 +24,8 @@ from ..data.episodes import Dataset
 from ..data.record import action_shares
 from ..doctor import formulas
 from ..findings import Report, examine, image_html, read_picture, small_figure, to_png
-from ..runs import Table
+from ..files import write_bytes
+from ..runs import StopFlag, Table
 from ..widgets.scrub import Scrubber, scrub, scrub_html
 from ..worlds.evaluate import evaluate
 from ..worlds.films import Keys, write_video
@@ -131,12 +132,16 @@ def evaluate_each(
     train:Clips, test:Clips,
     horizon:int,
     seed:int=0,
-    thorough:bool=False     # of the headline everything that the doctor can judge
+    thorough:bool=False,    # of the headline everything that the doctor can judge
+    run:object=None         # wmkit.runs.Run: told to stop, it measures little of what is left
 ) -> dict:
     "{K: result of `evaluate`}."
-    last = list(worlds)[-1]
-    return {K: evaluate(world, train, test, horizon, seed, thorough and K == last)
-            for K, world in worlds.items()}
+    results, last = {}, list(worlds)[-1]
+    with StopFlag(run.folder if run else None) as flag:
+        for K, world in worlds.items():
+            results[K] = evaluate(world, train, test, horizon, seed, thorough and K == last,
+                                  stop=lambda: flag.requested)
+    return results
 
 def headline(results:dict) -> Table:
     "The numbers that decide, a row for each K."
@@ -173,7 +178,8 @@ def draw_gaps(
     least:int=8    # windows of an action
 ) -> object:
     "True minus shuffled actions at the next frame, by action, with intervals of 95 %."
-    gaps = {name: gap for name, gap in result["gap_by_action"].items() if gap["windows"] >= least}
+    found = result.get("gap_by_action", {})  # not there where a run was stopped
+    gaps = {name: gap for name, gap in found.items() if gap["windows"] >= least}
     figure, axes = small_figure(4.5, .8 + .2*len(gaps))
     for i, gap in enumerate(gaps.values()):
         axes.plot(gap["interval"], [i, i], color="C0")
@@ -252,7 +258,7 @@ def _embedded(run, picture):
 
 def save_figure(run:object, name:str, figure:object) -> object:
     "Write a Figure to media/<name>.png; hands it on, so that a cell can show it."
-    run.media(f"{name}.png").write_bytes(to_png(figure))
+    write_bytes(run.media(f"{name}.png"), to_png(figure))
     return figure
 
 # %% ../../nbs/82_publish.ipynb #e3198502
@@ -267,7 +273,7 @@ def publish(
 ) -> None:
     "Write film, page, report and result.json of a run, and print where they lie."
     report.save(run.folder)
-    run.result(result)
+    _write_result(run, result)
     files = dict(checkpoint=checkpoint) if checkpoint else {}
     files |= dict(numbers=run.folder/"result.json", doctor=run.folder/"doctor.json")
     if scene.lanes:
@@ -277,10 +283,18 @@ def publish(
     files["report"] = run.page(title, *parts)
     for name, path in files.items():
         print(f"{name:12}{_shown_path(path)}")
+    _write_result(run, result)  # a film takes a while
+
+def _write_result(run, result):
+    "Write result.json, which says whether the run was told to stop by now."
+    asked = "stopped" in result and StopFlag(run.folder).requested
+    run.result(result | dict(stopped=True) if asked else result)
 
 def summarise(result:dict) -> str:
     "A sentence about an evaluation."
+    ended = " Stopped on request: the rest is measured when the run continues."
+    ended = ended if result.get("stopped") else ""
     return (f"{result['windows']} held-out windows of {result['episodes']} episodes, K = "
             f"{result['K']}. True minus shuffled actions: {result['action_gap']:.2f} dB; above a "
             f"copy of the last frame by {result['above_copy_median']:.2f} dB (median of "
-            f"{result['horizon']} frames).")
+            f"{result['horizon']} frames).{ended}")

@@ -535,7 +535,8 @@ def result(self:DynamicsPlan,
 ) -> dict:
     "For `result.json`."
     where = dict(tokenizer=self.coded.card()["tokenizer"])
-    return dict(K=measured["K"]) | ending(learnt) | where | measured
+    stopped = dict(stopped=learnt.stopped or measured.get("stopped", False))
+    return dict(K=measured["K"]) | ending(learnt) | where | measured | stopped
 
 @patch
 def report(self:DynamicsPlan,

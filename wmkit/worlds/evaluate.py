@@ -22,7 +22,7 @@ def evaluate(
     horizon: int = 12,          # frames dreamed
     seed: int = 0,              # of the noise and of the shuffling
     thorough: bool = False,     # every measure, instead of the usual ones
-    **more                      # further fields of `Evaluation`, e.g. `seconds`, `most`
+    **more                      # further fields of `Evaluation`, e.g. `seconds`, `most`, `stop`
 ) -> dict:
     "For `result.json`: what was asked, the summary's fields, and each further measure by name."
     moving = moving_windows(train, test, world.context, horizon)
@@ -30,7 +30,8 @@ def evaluate(
     more = dict(seed=seed, near=near, moving=moving) | more
     evaluation = Evaluation(world, train, test, moving.windows, horizon, **more)
     found = take(evaluation, tuple(MEASURES) if thorough else USUAL)
-    return _settings(world, horizon, seed) | found.to_dict()
+    stopped = evaluation.stop is not None and bool(evaluation.stop())
+    return _settings(world, horizon, seed) | found.to_dict() | dict(stopped=stopped)
 
 # %% ../../nbs/52_evaluate.ipynb #4a299b62
 def _settings(world, horizon, seed):
@@ -44,6 +45,7 @@ def take(evaluation: Evaluation, names: tuple) -> "Measured":
     bar = Progress(len(names), "measure", "measure")
     for name in names:
         try:
+            evaluation.go_on()
             records[name] = MEASURES[name].take(evaluation)
         except NotMeasured as reason:
             missing[name] = str(reason)

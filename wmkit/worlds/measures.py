@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 import torch
+from fastcore.basics import patch
 from ..core import Progress, threads
 
 # %% ../../nbs/52_measures.ipynb #155ca7e5
@@ -52,12 +53,13 @@ class Evaluation:
     near: list | None = None  # windows of one dreamed frame, for actions that are rare
     moving: MovingWindows | None = None  # how the windows were chosen
     seconds: float = 30.   # of computing for the inverse dynamics
+    stop: Callable | None = None  # () -> bool: does somebody ask to stop?
 
     @cached_property
     def errors(self) -> RolloutErrors:
         "Of the rollouts of all windows."
         asked = self.windows, self.horizon, self.seed, self.batch
-        return rollout_errors(self.world, self.test, *asked)
+        return rollout_errors(self.world, self.test, *asked, self.stop)
 
     @cached_property
     def some(self) -> list:
@@ -78,8 +80,10 @@ class Evaluation:
 # %% ../../nbs/52_measures.ipynb #66dacaee
 @torch.no_grad()
 def _batches(e, windows, length, batch=32, clips=None):
-    "Windows of the test split, fewer at a time than an evaluation allows."
-    return batches(e.world, clips or e.test, windows, length, min(batch, e.batch))
+    "Windows of the test split, fewer at a time than an evaluation allows, until it must stop."
+    for some in batches(e.world, clips or e.test, windows, length, min(batch, e.batch)):
+        e.go_on()
+        yield some
 
 # %% ../../nbs/52_measures.ipynb #71eff030
 NO_INTERVAL = (math.nan, math.nan)
@@ -121,7 +125,13 @@ class Rows(Record):
 
 # %% ../../nbs/52_measures.ipynb #c19c62be
 class NotMeasured(Exception):
-    "A measure that does not apply to this world; the text is the reason."
+    "A measure that does not apply to this world, or that was told to stop; the text says why."
+
+@patch
+def go_on(self: Evaluation) -> None:
+    "NotMeasured where somebody asks to stop."
+    if self.stop is not None and self.stop():
+        raise NotMeasured("stopped on request")
 
 class Measure(NamedTuple):
     "An entry of `MEASURES`."
@@ -246,7 +256,7 @@ def gap_by_action(
 def measure_gap_by_action(e: Evaluation) -> GapByAction:
     errors = e.errors
     if e.near is not None:
-        errors = rollout_errors(e.world, e.test, e.near, 1, e.seed, e.batch)
+        errors = rollout_errors(e.world, e.test, e.near, 1, e.seed, e.batch, e.stop)
     return gap_by_action(errors, e.world.space)
 
 # %% ../../nbs/52_measures.ipynb #4015b0fe
@@ -539,6 +549,7 @@ def measure_sweep(
     K = K or sorted({n for n in trained_K(world) if n <= 8} | {world.K})
     bar = Progress(len(levels)*len(K), "sweep", "setting")
     def quality(sampling):
+        e.go_on()
         other = copy.copy(world)
         other.sampling = sampling
         errors = dream_errors(other, e.test, windows, horizon, e.seed, e.batch).double().mean(0)
@@ -583,6 +594,7 @@ def measure_lags(e: Evaluation, lags: tuple = (-2, -1, 1, 2)) -> Lags:
     still = rest_action(e.world.space, rows.flatten(0, 1)).expand(len(rows), horizon, -1)
     played["rest"] = torch.cat([played[0][:, :k], still], 1)
     def errors(actions):
+        e.go_on()
         found = dream_errors(e.world, e.test, inner, horizon, e.seed, e.batch, actions)
         return found.double().mean(1)
     true, episodes = errors(played.pop(0)), [episode for episode, _ in inner]

@@ -7,7 +7,7 @@ __all__ = ['MovingWindows', 'moving_windows', 'batches', 'coded', 'exchanged', '
 
 # %% ../../nbs/52_rollouts.ipynb #c0e6b12f
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 import torch
@@ -103,7 +103,8 @@ def rollout_errors(
     world: object, clips: Clips, windows: list,
     horizon: int,    # frames dreamed
     seed: int = 0,   # of the noise, the same for all rollouts, and of the shuffling
-    batch: int = 64
+    batch: int = 64,
+    stop: Callable | None = None  # () -> bool, asked after each batch: of those done, no more
 ) -> RolloutErrors:
     "Errors of the dreams of these windows, and of what they are held against."
     k = world.context
@@ -120,8 +121,12 @@ def rollout_errors(
         errors = {name: squared_error(d, future).cpu() for name, d in dreams.items()}
         parts.append(errors | dict(copy=copy_error(some.frames, k).cpu()))
         bar.update(len(some.frames))
+        done = some.first + len(some.frames)
+        if stop is not None and stop() and done > 1:
+            break
     errors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    return RolloutErrors(**errors, actions=played, episodes=[episode for episode, _ in windows])
+    episodes = [episode for episode, _ in windows[:done]]
+    return RolloutErrors(**errors, actions=played[:done], episodes=episodes)
 
 # %% ../../nbs/52_rollouts.ipynb #dc9fbf0e
 def _dreams(world, some, foreign, seed):
