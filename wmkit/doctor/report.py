@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import settings
-from ..files import read_json
+from ..files import inside, read_json
 from ..data.align import judge_alignment, lag_scan
 
 # %% ../../nbs/69_report.ipynb #ef1e9d31
@@ -187,10 +187,13 @@ def open_checkpoint(folder: Path | str) -> tuple:
 
 # %% ../../nbs/69_report.ipynb #a1be6030
 def _named_on(card, key, root) -> tuple:
-    "(path, None), or (None, why there is none): `card[key]`, absolute or relative to `root`."
+    "(path, None), or (None, why there is none): `card[key]`, below `root`."
     if not card.get(key):
         return None, f"the card names no {key}"
-    path = Path(root)/card[key]
+    try:
+        path = inside(root, card[key], "the card")
+    except ValueError as e:
+        return None, str(e)
     if not path.exists():
         return None, f"the {key} on the card, {path}, does not exist"
     return path, None
@@ -260,7 +263,8 @@ def _examine_world(tokenizer, dynamics, clips) -> list:
     "Findings on the levels that the card's world asks for, its FiLM layers, and its dreams."
     card = dynamics.card
     K, level = card.get("K", 4), card.get("context_noise", .1)
-    schedule = NoiseSchedule(**card["schedule"]) if card.get("schedule") else None
+    schedule = card.get("schedule")
+    schedule = NoiseSchedule.from_dict(schedule, "the card") if schedule else None
     sampled = _of_sampling(schedule, sample, K, level)
     support = _judged(sampled, missing=dict(levels="the card names no schedule"))
     layers = []
