@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 from fastcore.basics import patch
-from .files import Schema, Text, check_schema
+from .files import Schema, Text, check_schema, read_bytes
 if TYPE_CHECKING:
     import torch
 
@@ -63,9 +63,10 @@ def _read_settings(file):
     "The sections of a settings.ini; ValueError names what is wrong in it."
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     try:
-        parser.read_string(file.read_bytes()[:2**20].decode("utf-8-sig"), str(file))
+        parser.read_string(read_bytes(file, 2**20).decode("utf-8-sig"), str(file))
     except (configparser.Error, UnicodeDecodeError) as e:
-        raise ValueError(f"{file} is not a settings file: {e}") from None
+        said = " ".join(str(e).split())[:300]  # it quotes lines of the file
+        raise ValueError(f"{file} is not a settings file: {said}") from None
     found = {name: dict(section) for name, section in parser.items() if name}
     return check_schema(found, _SettingsFile, file)
 

@@ -667,7 +667,7 @@ def _read_info(root):
     if not file.is_file():
         raise FileNotFoundError(f"{root} is not a dataset: it has no meta/info.json")
     info = read_json(file, dict[str, Any], most=2**23)
-    version = str(info.get("codebase_version"))
+    version = str(info.get("codebase_version"))[:40]
     if not version.startswith("v3."):
         advice = "convert it with lerobot's convert_dataset_v21_to_v30, or record it again"
         raise ValueError(f"{file}: codebase_version {version!r}; expected v3.x: {advice}")

@@ -154,11 +154,10 @@ def open_world(
 def clips(self: World) -> tuple[Clips, Clips]:
     "(train, test): the frames on the card of the dynamics, in windows of one frame and more."
     name = getattr(self.dynamics, "card", {}).get("dataset")
-    if not name:
-        raise ValueError("the card of this world's dynamics names no frames (`dataset`); open them "
-                         "with Clips(folder, split)")
-    near = [parent/"data" for parent in self.folder.parents[:3]] if self.folder else []
     card = self.folder/"card.json" if self.folder else "the card of this world"
+    if not name:
+        raise ValueError(f"{card} names no frames (`dataset`); open them with Clips(folder, split)")
+    near = [parent/"data" for parent in self.folder.parents[:3]] if self.folder else []
     stores = [inside(root, name, card) for root in [settings().data, *near]]
     for store in stores:
         if (store/"store.json").is_file():
