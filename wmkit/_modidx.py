@@ -1276,6 +1276,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'wmkit.files._full_error': ('files.html#_full_error', 'wmkit/files.py'),
                              'wmkit.files._in_words': ('files.html#_in_words', 'wmkit/files.py'),
                              'wmkit.files._is_marked': ('files.html#_is_marked', 'wmkit/files.py'),
+                             'wmkit.files._is_unicode': ('files.html#_is_unicode', 'wmkit/files.py'),
                              'wmkit.files._make_marked': ('files.html#_make_marked', 'wmkit/files.py'),
                              'wmkit.files._mark': ('files.html#_mark', 'wmkit/files.py'),
                              'wmkit.files._megabytes': ('files.html#_megabytes', 'wmkit/files.py'),

@@ -10,6 +10,7 @@ __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull',
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -425,8 +426,12 @@ def read_json(
     return check_schema(parse_json(read_bytes(path, most), path), schema, path)
 
 # %% ../nbs/00_files.ipynb #6e5fd0b1
+def _is_unicode(text):
+    "Can it be printed? Escapes such as \\ud800 make halves of characters, which cannot."
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
 def _strict_loader():
-    "PyYAML's safe loader without aliases (which can unfold to gigabytes) and repeated names."
+    "PyYAML's safe loader without aliases (which can unfold to gigabytes), repeated names, halves."
     import yaml
     class Loader(yaml.SafeLoader):
         def compose_node(self, parent, index):
@@ -436,25 +441,30 @@ def _strict_loader():
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node, deep=False):
-            names = [key.value for key, _ in node.value]
-            twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-            if twice is not None:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+            if times > 1:
                 line = node.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: {twice!r} is given twice")
+                raise yaml.YAMLError(f"line {line}: {name[:60]!r} is given twice")
             return super().construct_mapping(node, deep)
+
+        def construct_scalar(self, node):
+            if isinstance(node.value, str) and not _is_unicode(node.value):
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: half of a character")
+            return super().construct_scalar(node)
     return Loader
 
 def read_yaml(
     path: Path | str,
     schema: type[S] = dict[str, Any],  # what it must hold
-    most: int = 2**20                  # bytes
+    most: int = 2**16                  # bytes: PyYAML takes seconds for so many
 ) -> S:
     "What a YAML file holds as a `schema` (an empty file: no fields); ValueError names the field."
     import yaml
     try:
         found = yaml.load(read_bytes(path, most).decode("utf-8-sig"), _strict_loader())
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
-        said = " ".join(str(e).split())
+        said = " ".join(str(e).split())[:300]
         raise ValueError(f"{path} is not YAML: {said}") from None
     return check_schema({} if found is None else found, schema, path)
 
