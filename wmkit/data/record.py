@@ -22,7 +22,8 @@ from fastcore.basics import patch
 from ..core import Progress
 from .actions import DOOM, ActionSpace
 from .episodes import Dataset, EpisodeWriter
-from ..files import ends_cleanly, remove_leftovers, require_new, scratch_folder
+from ..files import ends_cleanly, remove_leftovers, require_new, require_room
+from ..files import scratch_folder
 
 # %% ../../nbs/12_record.ipynb #5726cdb4
 SCENARIOS = ("deathmatch", "my_way_home", "health_gathering", "health_gathering_supreme",
@@ -120,13 +121,20 @@ def _scratch():
     "What the folders of engines are named after."
     return Path(tempfile.gettempdir())/"wmkit_engine"
 
+SHARED = Path("/dev/shm")  # where Linux keeps shared memory
+
+def _require_memory(size):
+    "DiskFull where there is no room for the engine's shared memory: it would wait for ever."
+    if SHARED.is_dir():
+        require_room(SHARED/"ViZDoom", 11_000_000 + 4*4*size[0]*size[1])
+
 def _free_memory(folder):
     "Remove the shared memory of the engine that was killed in `folder`."
     with contextlib.suppress(OSError):
         name = (folder/"instance").read_text(encoding="utf-8")
         if re.fullmatch(r"[A-Za-z0-9]+", name):
             for kind in ("SM", "MQCtr", "MQDoom"):
-                Path(f"/dev/shm/ViZDoom{kind}{name}").unlink(missing_ok=True)
+                (SHARED/f"ViZDoom{kind}{name}").unlink(missing_ok=True)
 
 # %% ../../nbs/12_record.ipynb #3c110e36
 class Game:
@@ -145,6 +153,7 @@ class Game:
         _set_picture(self.game, self.size)
         _set_play(self.game, seed)
         remove_leftovers(_scratch(), _free_memory)
+        _require_memory(self.size)
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(scratch_folder(_scratch()))
             self.game.set_vizdoom_path(_bound_engine(folder))
