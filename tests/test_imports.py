@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 FORMATS = sorted(file.stem for file in Path(writers.__file__).parent.glob("[!_]*.py"))
 WRITERS = {name: importlib.import_module(f"writers.{name}") for name in FORMATS}
 CASES = [(name, spoilt) for name in FORMATS for spoilt in WRITERS[name].SPOILT]
-PART = re.compile(r"data/\.new\.import/(part|unpacked)_\w+(/|$)")  # a recording that is finished
+# a recording that is finished, and the mark of the folder that keeps it
+PART = re.compile(r"data/\.new\.import/((part|unpacked)_\w+(/|$)|owner\.txt$)")
 
 
 def format_of(name):

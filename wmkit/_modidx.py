@@ -549,6 +549,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wmkit.data.record._open_same': ('record.html#_open_same', 'wmkit/data/record.py'),
                                    'wmkit.data.record._play': ('record.html#_play', 'wmkit/data/record.py'),
                                    'wmkit.data.record._record': ('record.html#_record', 'wmkit/data/record.py'),
+                                   'wmkit.data.record._require_memory': ('record.html#_require_memory', 'wmkit/data/record.py'),
                                    'wmkit.data.record._scratch': ('record.html#_scratch', 'wmkit/data/record.py'),
                                    'wmkit.data.record._set_picture': ('record.html#_set_picture', 'wmkit/data/record.py'),
                                    'wmkit.data.record._set_play': ('record.html#_set_play', 'wmkit/data/record.py'),
