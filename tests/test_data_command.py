@@ -43,8 +43,9 @@ def said(capsys, *words):
 def test_inspect_names_the_format(name, form, tmp_path):
     folder = tmp_path/"source"
     folder.mkdir()
-    importlib.import_module(f"writers.{name}").write(folder, writers.play(), **form)
-    found = inspect_folder(folder)
+    writer = importlib.import_module(f"writers.{name}")
+    writer.write(folder, writers.play(), **form)
+    found, name = inspect_folder(folder), getattr(writer, "FORMAT", name)
     assert found.what == f"recordings, format {name}"
     assert f"wmkit import {name} {folder} data/source" in str(found)
 
