@@ -3,6 +3,7 @@
 A kernel costs seconds: where only what follows is tested, a plain process executes the cells.
 """
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from wmkit.files import read_json, write_json
 from wmkit.runs import StopFlag, start_run
 run = start_run()
 state = run.checkpoints/"state.json"
-step, value = read_json(state) if state.exists() else (0, 1.)
+step, value = read_json(state, list) if state.exists() else (0, 1.)
 run.rewind(step)
 with StopFlag(run.folder) as stop:
     while step < steps and not stop.requested:
@@ -89,8 +90,9 @@ def launch():
     "Start `wmkit ...` as a process; what a failing test leaves is killed."
     started = []
 
-    def launch(*args):
-        program = "import sys; from wmkit.cli import main; sys.exit(main())"
+    def launch(*args, largest=None):
+        limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, -1)); " if largest else ""
+        program = f"import resource, sys; {limit}from wmkit.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", program, *args]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True))
@@ -168,9 +170,11 @@ def test_stop_gently_and_continue(house, launch):
     assert run.status == "stopped"
     stopped_at = run.result()["step"]  # the cell after the loop ran
     assert 7 <= stopped_at < 60
-    assert read_json(run.checkpoints/"state.json")[0] == stopped_at
+    assert read_json(run.checkpoints/"state.json", list)[0] == stopped_at
 
-    assert run_notebook(None, dict(steps=60), "gentle", resume=True) == 0
+    shutil.move("outputs/gentle", "elsewhere")  # to another disk, and linked back
+    Path("outputs/gentle").symlink_to(house/"elsewhere")
+    assert run_notebook(None, dict(steps=60), str(house/"elsewhere"), resume=True) == 0
     assert run.status == "done"
     assert run.metrics() == record(60)
     assert [s["status"] for s in run.info["sessions"]] == ["stopped", "done"]
@@ -193,7 +197,7 @@ def test_killed_kernel_and_continue(house, launch, monkeypatch):
     assert process.returncode == 1, output
     assert run.status == "failed" and "kernel died" in run.info["error"]
     assert run.result() == {}
-    rows, saved = len(run.metrics()), read_json(run.checkpoints/"state.json")[0]
+    rows, saved = len(run.metrics()), read_json(run.checkpoints/"state.json", list)[0]
     assert 5 <= saved <= rows
     with (run.folder/"metrics.jsonl").open("a") as f:
         f.write('{"step": 9')  # as a kill leaves it
@@ -213,7 +217,7 @@ def test_killed_launcher_then_two_signals(house, launch):
     wait_for(lambda: not run.active, "the kernel to notice and to stop")
     assert run.status == "interrupted"
     stopped_at = run.result()["step"]  # it saved and reported nevertheless
-    assert stopped_at == read_json(run.checkpoints/"state.json")[0] < 400
+    assert stopped_at == read_json(run.checkpoints/"state.json", list)[0] < 400
 
     process = launch("run", "--resume", "orphan")
     started("orphan", stopped_at + 3)
@@ -221,11 +225,74 @@ def test_killed_launcher_then_two_signals(house, launch):
     os.kill(kernel, signal.SIGSTOP)  # a kernel that cannot answer
     process.send_signal(signal.SIGINT)
     wait_for((run.folder/"STOP").exists, "the first signal")
+    time.sleep(1.1)  # within a second it would be the same request
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     output = said(process)
     assert process.returncode == 1 and "second signal" in output
     assert run.status == "interrupted" and not run.active
+
+
+def tree(pid):
+    "The process and all its descendants."
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # ended meanwhile
+            continue
+        parents.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for process in found:
+        found += parents.get(process, [])
+    return found
+
+
+def send(process, *numbers):
+    "Signals to every process of a command, as a batch system sends them."
+    everybody = tree(process.pid)
+    for number in numbers:
+        for pid in everybody:
+            os.kill(pid, number)
+    return len(everybody)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_signals_to_every_process(house, launch, monkeypatch):
+    process = launch("run", "train", "--name", "batch", "-p", "delay", "0.05", "-p", "steps", "60")
+    wait_for(lambda: len(tree(process.pid)) == 3, "the kernel to start")
+    send(process, signal.SIGTERM, signal.SIGTERM)  # `start_run` was not called yet
+    output = said(process)
+    run = Run.open("batch")
+    assert (process.returncode, run.status, run.metrics()) == (0, "stopped", []), output
+    assert "TCP" not in output and "WARN" not in output and "ERROR" not in output
+
+    process = launch("run", "--resume", "batch")
+    started("batch")
+    process.stdout.close()  # the terminal is gone
+    assert send(process, signal.SIGHUP, signal.SIGTERM, signal.SIGINT) == 3
+    assert process.wait(600) == 0
+    assert run.status == "stopped"
+    stopped_at = read_json(run.checkpoints/"state.json", list)[0]
+    assert 7 <= stopped_at < 60 and len(run.metrics()) == stopped_at
+    monkeypatch.setattr(runs, "_start_papermill", start_plainly)
+    assert run_notebook(None, None, "batch", resume=True) == 0
+    assert run.metrics() == record(60)
+    assert not [file.name for file in run.folder.iterdir() if file.name in (".room", "kernel.pid")]
+
+
+def test_full_disk(house, launch, monkeypatch):
+    slow = "-p", "delay", "0", "-p", "steps", "900"
+    process = launch("run", "train", "--name", "full", *slow, largest=20_000)
+    output, run = said(process), Run.open("full")
+    assert process.returncode == 1 and run.status == "failed", output
+    assert "DiskFull" in run.info["error"] and "metrics.jsonl" in run.info["error"], output
+    assert "takes no file of this size" in output
+    lines = (run.folder/"metrics.jsonl").read_bytes().split(b"\n")
+    assert lines.pop() == b"" and run.metrics() == record(len(lines))
+    monkeypatch.setattr(runs, "_start_papermill", start_plainly)
+    assert run_notebook(None, None, "full", resume=True) == 0
+    assert run.metrics() == record(900)
 
 
 def statuses(): return {run.name: run.status for run in list_runs()}
@@ -259,3 +326,35 @@ def test_sweep_goes_on_after_a_failure(house, capsys, monkeypatch):
                             four_003=["done", "done"])
     assert main(["runs"]) == 0
     assert "diverged at step 3" in capsys.readouterr().out
+
+    (Run.open("four_002").folder/"run.json").write_text("{}")
+    assert main(["sweep", "--resume", "four"]) == 1  # goes past it
+    assert main(["runs", "--compare", "four"]) == 0
+    output = capsys.readouterr().out
+    assert "four 3/4: is broken" in output and "four_002  broken" in output
+    assert "four_003  done" in output
+    assert main(["run", "--resume", "four_002"]) == 2
+    assert "run.json: lacks the field 'name'" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(house):
+    Run.create("one")
+    program = "import sys; from wmkit.cli import main; sys.exit(main(['runs']))"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(60) == 141
+
+
+HOSTILE = "open('executed', 'w').close()"
+
+
+def test_a_foreign_run_executes_nothing(house, capsys):
+    run = Run.create("foreign", dict(steps=1), notebook="nbs/runs/train.ipynb")
+    write_nb(new_nb([mk_cell(HOSTILE)]), run.folder/"train.ipynb")
+    for name in ("outputs/foreign/train.ipynb", str(run.folder/"train.ipynb"),
+                 "nbs/../outputs/foreign/train.ipynb"):
+        run.update(notebook=name, status="stopped")
+        assert main(["run", "--resume", "foreign"]) == 2
+        assert "name it yourself" in capsys.readouterr().err
+    assert not Path("executed").exists() and not (run.folder/"log.txt").exists()

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['now', 'environment', 'machine', 'Run', 'list_runs', 'StopFlag', 'find_notebook', 'read_parameters', 'check_params',
-           'parse_value', 'read_values', 'start_run', 'run_notebook', 'sweep_members', 'sweep', 'Table', 'runs_table',
-           'compare_runs']
+           'parse_value', 'read_values', 'start_run', 'mute', 'run_notebook', 'sweep_members', 'sweep', 'Table',
+           'runs_table', 'compare_runs']
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
-import ast, contextlib, fcntl, html, importlib.metadata, importlib.util, itertools, json, math, os
-import platform, re, shutil, signal, subprocess, sys, tempfile, threading, time
+import ast, contextlib, errno, fcntl, html, importlib.metadata, importlib.util, itertools, json
+import logging, math, os, platform, re, shutil, signal, subprocess, sys, tempfile, threading, time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,9 @@ import yaml
 from fastcore.basics import patch
 from msgspec import Meta
 from .core import code_revision, format_time, settings
-from .files import Name, Schema, Text, check_schema, disk_errors, parse_json
-from .files import read_bytes, read_json, read_yaml, to_plain, write_json, write_text
+from .files import DiskFull, Name, Schema, Text, check_schema, disk_errors, parse_json
+from .files import read_bytes, read_json, read_yaml, require_room, scratch_folder, to_plain
+from .files import write_json, write_text
 from .findings import SavedReport
 
 # %% ../nbs/03_runs.ipynb #b97e4705
@@ -381,30 +382,40 @@ def _repr_html_(self:Run):
     return f"<b>{html.escape(self.name)}</b><table>{''.join(lines)}</table>"
 
 # %% ../nbs/03_runs.ipynb #d0fcea6f
+_TOGETHER = 1.  # seconds; batch systems, shells and wrappers may send a signal twice
+
+def _ask_to_stop(folder):
+    "Make the file STOP; a disk without room for it must not end the process that asks."
+    with contextlib.suppress(OSError):
+        (folder/"STOP").touch()
+
 class StopFlag:
-    "Context manager; `requested` turns true on SIGTERM, SIGINT, KeyboardInterrupt or a file STOP."
+    "Context manager; `requested` turns true on a signal, KeyboardInterrupt or a file STOP."
     def __init__(self,
         folder:Path=None  # where the file STOP is looked for
     ):
-        self.file = Path(folder)/"STOP" if folder else None
-        self.signalled, self._before = False, {}
+        self.folder = Path(folder) if folder else None
+        self.signalled, self._at, self._before = False, None, {}
 
     @property
     def requested(self) -> bool:
-        if self.file is not None and self.file.exists():
+        if self.folder is not None and (self.folder/"STOP").exists():
             self.signalled = True
         return self.signalled
 
     def _on_signal(self, number, frame):
-        if self.signalled and number == signal.SIGINT:
+        again = self._at is not None and time.monotonic() - self._at > _TOGETHER
+        if again and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signalled = True
+        self._at, self.signalled = self._at or time.monotonic(), True
+        if self.folder is not None and os.environ.get("WMKIT_RUN"):
+            _ask_to_stop(self.folder)  # for the trainings after this one, and for the launcher
         print("stop requested: finishing this step", flush=True)
 
     def __enter__(self):
         # Python delivers signals to the main thread alone; a loop in another thread has the file
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _ending_signals():
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -416,6 +427,11 @@ class StopFlag:
         caught = kind is KeyboardInterrupt and not self.signalled
         self.signalled = self.signalled or caught
         return caught
+
+def _ending_signals():
+    "The signals that end a process; without SIGHUP under nohup, which means that one ignores it."
+    kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]
 
 # %% ../nbs/03_runs.ipynb #f7d8c012
 _PACKAGE = Path(importlib.util.find_spec("wmkit").origin).parent
@@ -600,16 +616,24 @@ def _watch_launcher(launcher, folder):
         try:
             os.kill(launcher, 0)
         except ProcessLookupError:
-            return (folder/"STOP").touch()
+            return _ask_to_stop(folder)
         except PermissionError:
             pass
         time.sleep(1)
 
+def _survive_signals():
+    "Let signals between two training loops pass: the launcher has made the file STOP."
+    if threading.current_thread() is not threading.main_thread():
+        return
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):  # its hooks let SIGINT raise in every cell
+        shell.kernel.pre_handler_hook = shell.kernel.post_handler_hook = lambda: None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which children would inherit
+
 def _serve_launcher(run):
-    "In the kernel: write down its process id, survive SIGTERM, stop when the launcher is gone."
-    # a handler, since children would inherit SIG_IGN
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: None)
+    "In the kernel: write down its process id, survive signals, stop when the launcher is gone."
+    _survive_signals()
     write_text(run.folder/"kernel.pid", str(os.getpid()))
     watched = int(os.environ["WMKIT_LAUNCHER"]), run.folder
     threading.Thread(target=_watch_launcher, args=watched, daemon=True).start()
@@ -636,9 +660,6 @@ def start_run(
     return run
 
 # %% ../nbs/03_runs.ipynb #06e4f982
-_OPTIONS = ["-k", "python3", "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-",
-            "--log-level", "WARNING", "--start-timeout", "300"]
-
 def _ask_for(*packages):
     "ModuleNotFoundError, before anything is made, where a package is not installed."
     for package in packages:
@@ -646,41 +667,165 @@ def _ask_for(*packages):
             raise ModuleNotFoundError(f"{package} is not installed: pip install 'wmkit[lab]'",
                                       name=package)
 
+@contextlib.contextmanager
+def _sockets():
+    "A folder for the sockets of a kernel: a short path, for this user alone, removed at the end."
+    known = tempfile.gettempdir(), "/tmp", "/dev/shm"
+    short = [folder for folder in known if len(os.fsencode(folder)) <= 50
+             and os.access(folder, os.W_OK)]
+    if not short:
+        raise OSError(f"no folder for the sockets of a kernel: {', '.join(known)} are too long or "
+                      "not writable; set TMPDIR to a folder of at most 50 characters")
+    with scratch_folder(Path(short[0])/f"wmkit-{os.getuid()}") as folder:
+        folder.chmod(0o700)
+        yield folder
+
+# %% ../nbs/03_runs.ipynb #83e575eb
+_ROOM = 2**20  # bytes
+
+def _keep_room(folder):
+    "Take the room for the last words of a session; DiskFull where there is none."
+    file = folder/".room"
+    try:
+        with disk_errors(file):
+            file.write_bytes(bytes(_ROOM))
+    except DiskFull as e:
+        if e.errno == errno.EFBIG:  # a limit of each file's size: what has been written is enough
+            return
+        file.unlink(missing_ok=True)
+        raise
+
+def _leave_word(folder, text):
+    "Write why the notebook ended into the room that is kept."
+    with contextlib.suppress(OSError), (folder/".room").open("r+b") as f:
+        f.write(text.encode("utf-8", "replace")[:_ROOM//2])
+
+def _last_word(folder):
+    "What was left there, or None."
+    with contextlib.suppress(OSError, ValueError):
+        said = read_bytes(folder/".room", _ROOM).split(b"\0")[0]
+        return said.decode("utf-8", "replace")[:10_000] or None
+
+# %% ../nbs/03_runs.ipynb #8d9f8ee9
+class _Log:
+    "log.txt for papermill: where it takes no more, words are lost, not the run."
+    def __init__(self, number): self.number, self.lost = number, 0
+    def fileno(self): return self.number
+    def flush(self): pass
+    def isatty(self): return False
+
+    def write(self, text):
+        data = text.encode("utf-8", "replace")
+        try:
+            while data:
+                data = data[os.write(self.number, data):]
+        except OSError:
+            self.lost += len(data)
+        return len(text)
+
+# %% ../nbs/03_runs.ipynb #4ece7adf
+def _write_notebooks_whole(folder):
+    "Let papermill write the executed notebook as everything else is written in a run's folder."
+    from papermill.iorw import LocalHandler, papermill_io
+
+    class Whole(LocalHandler):
+        def write(self, text, path):
+            try:
+                write_text(path, _readable(text))
+            except DiskFull as e:
+                print(f"wmkit: the executed notebook is not written: {e}")
+    papermill_io.register(str(folder), Whole())
+
+def _options(sockets):
+    "How papermill executes."
+    from traitlets.config import Config
+    manager = dict(transport="ipc", ip=f"{sockets}/k", connection_file=f"{sockets}/kernel.json")
+    return dict(kernel_name="python3", progress_bar=False, stdout_file=sys.stdout,
+                stderr_file=sys.stdout, start_timeout=300, cwd=settings().root,
+                config=Config(KernelManager=manager))
+
+def _papermill(notebook, folder):
+    "The process between launcher and kernel; its exit code."
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the kernel inherits it, until `start_run`
+    sys.stdout = sys.stderr = log = _Log(1)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=log)
+    from nbclient.exceptions import DeadKernelError
+    from papermill import PapermillExecutionError, execute_notebook
+    run = Run(folder)
+    _write_notebooks_whole(run.folder)
+    try:
+        with _sockets() as sockets:
+            executed = run.folder/"notebook.ipynb"
+            execute_notebook(notebook, executed, run.params, **_options(sockets))
+    except DeadKernelError:
+        return 138
+    except PapermillExecutionError as e:
+        _leave_word(run.folder, f"{e.ename}: {e.evalue}")
+        print(e)
+        return 1
+    if log.lost:
+        print(f"wmkit: {log.lost} bytes of this log are lost: the disk was full")
+    return 0
+
+# %% ../nbs/03_runs.ipynb #b8d8e16b
+_PROGRAM = "import sys; from wmkit import runs; sys.exit(runs._papermill(*sys.argv[1:]))"
+
 def _start_papermill(run, notebook, log):
     "Papermill as a process of its own session, which writes into `log`."
-    files = [notebook, run.folder/"notebook.ipynb", "-f", run.folder/"params.yaml"]
-    command = [sys.executable, "-m", "papermill", *map(str, files), "--cwd", str(settings().root)]
+    command = [sys.executable, "-c", _PROGRAM, str(notebook), str(run.folder)]
     own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()), PYTHONUNBUFFERED="1")
-    return subprocess.Popen([*command, *_OPTIONS], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                             start_new_session=True, env=os.environ | own)
 
 # %% ../nbs/03_runs.ipynb #053d5725
+def mute() -> None:
+    "Let what is still to be printed vanish: the terminal or pipe behind stdout is gone."
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+def _say(text):
+    "Show text where somebody still looks."
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        mute()
+    except (UnicodeError, RuntimeError):  # a narrow terminal; a signal while printing
+        pass
+
+_Pid = Annotated[int, Meta(gt=1, le=2**22)]
+
 class _Relay:
-    "While papermill runs: the first SIGTERM or SIGINT asks the kernel to stop, the second kills."
-    def __init__(self, run, process): self.run, self.process, self.count = run, process, 0
+    "While papermill runs: a signal asks the kernel to stop; a second Ctrl-C kills it."
+    def __init__(self, run, process):
+        self.run, self.process, self.asked, self.killed = run, process, None, False
 
     def on_signal(self, number, frame):
-        self.count += 1
-        if self.count > 1:
-            return self.kill()
-        print(f"\nwmkit: stopping {self.run.name}: it saves and reports; a second signal kills it",
-              flush=True)
-        (self.run.folder/"STOP").touch()
-        with contextlib.suppress(OSError):
-            os.kill(self.kernel(), signal.SIGTERM)
+        if self.asked is None:
+            self.asked = time.monotonic()
+            _ask_to_stop(self.run.folder)
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(self.kernel(), signal.SIGTERM)
+            return _say(f"\nwmkit: stopping {self.run.name}: it saves and reports; a second Ctrl-C "
+                        "kills it\n")
+        if number == signal.SIGINT and time.monotonic() - self.asked > _TOGETHER:
+            self.kill()
 
     def kernel(self):
         "The kernel's process id; OSError before `start_run` was called."
-        return int((self.run.folder/"kernel.pid").read_text())
+        file = self.run.folder/"kernel.pid"
+        return check_schema(int(read_bytes(file, 20)), _Pid, file)
 
     def kill(self):
-        with contextlib.suppress(OSError):
+        self.killed = True
+        with contextlib.suppress(OSError, ValueError):
             os.killpg(self.kernel(), signal.SIGKILL)  # its session holds its loaders, too
         with contextlib.suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self):
-        self.before = {n: signal.signal(n, self.on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
+        self.before = {n: signal.signal(n, self.on_signal) for n in _ending_signals()}
         return self
 
     def __exit__(self, *_):
@@ -695,8 +840,7 @@ def _follow(process, file, start):
         while True:
             ended = process.poll() is not None
             if text := f.read():
-                sys.stdout.write(text.decode("utf-8", "replace"))
-                sys.stdout.flush()
+                _say(text.decode("utf-8", "replace"))
             elif ended:
                 return process.returncode
             else:
@@ -710,10 +854,14 @@ def _cell_error(notebook):
                 if output.output_type == "error":
                     return f"{output.ename}: {_readable(str(output.evalue))[:10_000]} (cell {i})"
 
-def _exit_error(code):
-    "What papermill's exit code says."
+def _exit_error(run, code):
+    "What papermill's exit code says, or the disk."
     if code == 138:
         return "the kernel died: killed, out of memory, or a crash in native code"
+    try:
+        require_room(run.folder/"log.txt", 2**14)
+    except DiskFull as e:
+        return str(e)
     if code > 0:
         return f"papermill ended with exit code {code}; see log.txt"
     return f"papermill was killed by signal {-code}"
@@ -746,18 +894,22 @@ class _Outcome:
     status: str
     error: str = None
 
-def _outcome(run, code, signals):
-    "What became of a session: papermill's exit code, and how many signals the launcher got."
+def _outcome(run, code, relay):
+    "What became of a session, by papermill's exit code and what the launcher was asked."
     if code == 0:
-        return _Outcome("stopped" if (run.folder/"STOP").exists() else "done")
-    if signals > 1:
+        stopped = relay.asked is not None or (run.folder/"STOP").exists()
+        return _Outcome("stopped" if stopped else "done")
+    if relay.killed:
         return _Outcome("interrupted", "killed by a second signal")
-    return _Outcome("failed", _cell_error(run.folder/"notebook.ipynb") or _exit_error(code))
+    error = _cell_error(run.folder/"notebook.ipynb") or _last_word(run.folder)
+    error = error or _exit_error(run, code)
+    return _Outcome("failed" if relay.asked is None else "interrupted", error)
 
 def _begin_session(run):
     "Write into run.json that a session began."
     for name in ("STOP", "kernel.pid"):
         (run.folder/name).unlink(missing_ok=True)
+    _keep_room(run.folder)
     session = dict(started=now(), ended=None, argv=_argv(), code=code_revision(),
                    launcher=os.getpid())
     sessions = [*run.info["sessions"], session]
@@ -765,6 +917,7 @@ def _begin_session(run):
 
 def _end_session(run, outcome):
     "Write into run.json how the last session ended."
+    (run.folder/".room").unlink(missing_ok=True)
     *earlier, last = run.info["sessions"]
     ended = dict(ended=now(), status=outcome.status, error=outcome.error)
     run.update(**ended, sessions=[*earlier, last | ended])
@@ -776,18 +929,17 @@ def _execute(run, notebook) -> int:
     clock = time.monotonic()
     with _lock(run) as log:
         _begin_session(run)
-        print(f"wmkit: {run.name} -> {run.folder}", flush=True)
+        _say(f"wmkit: {run.name} -> {run.folder}\n")
         start, process = log.tell(), _start_papermill(run, notebook, log)
         with _Relay(run, process) as relay:
             code = _follow(process, run.folder/"log.txt", start)
-    executed = run.folder/"notebook.ipynb"
-    if executed.exists():
-        _sign(executed)
-    outcome = _outcome(run, code, relay.count)
-    _end_session(run, outcome)
-    why = f": {outcome.error}" if outcome.error else ""
-    took = format_time(time.monotonic() - clock)
-    print(f"wmkit: {run.name} {outcome.status} after {took}{why}", flush=True)
+            outcome = _outcome(run, code, relay)
+            why = f": {outcome.error}" if outcome.error else ""
+            took = format_time(time.monotonic() - clock)
+            _say(f"wmkit: {run.name} {outcome.status} after {took}{why}\n")
+            _end_session(run, outcome)  # last: a full disk must not hide why
+    if (run.folder/"notebook.ipynb").exists():
+        _sign(run.folder/"notebook.ipynb")
     return 1 if outcome.error else 0
 
 # %% ../nbs/03_runs.ipynb #067407e8
