@@ -381,7 +381,7 @@ def _repr_html_(self:Run):
              for k, v in rows.items() if v is not None]
     return f"<b>{html.escape(self.name)}</b><table>{''.join(lines)}</table>"
 
-# %% ../nbs/03_runs.ipynb #d0fcea6f
+# %% ../nbs/03_runs.ipynb #beb4e3f6
 _TOGETHER = 1.  # seconds; batch systems, shells and wrappers may send a signal twice
 
 def _ask_to_stop(folder):
@@ -389,6 +389,12 @@ def _ask_to_stop(folder):
     with contextlib.suppress(OSError):
         (folder/"STOP").touch()
 
+def _ending_signals():
+    "The signals that end a process; without SIGHUP under nohup, which means that one ignores it."
+    kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]
+
+# %% ../nbs/03_runs.ipynb #d0fcea6f
 class StopFlag:
     "Context manager; `requested` turns true on a signal, KeyboardInterrupt or a file STOP."
     def __init__(self,
@@ -427,11 +433,6 @@ class StopFlag:
         caught = kind is KeyboardInterrupt and not self.signalled
         self.signalled = self.signalled or caught
         return caught
-
-def _ending_signals():
-    "The signals that end a process; without SIGHUP under nohup, which means that one ignores it."
-    kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]
 
 # %% ../nbs/03_runs.ipynb #f7d8c012
 _PACKAGE = Path(importlib.util.find_spec("wmkit").origin).parent
@@ -555,6 +556,13 @@ def check_params(notebook:Path, params:dict) -> dict:
     checked = {name: check_value(name, value, defaults[name]) for name, value in params.items()}
     return {name: checked.get(name, default) for name, default in defaults.items()}
 
+def _yaml_value(name, text):
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as e:
+        said = " ".join(str(e).split())
+        raise ValueError(f"parameter {name}: {text[:60]!r} is not YAML: {said}") from None
+
 def parse_value(name:str, text:str, default:object) -> object:
     "`text` from the command line in the type of `default`."
     if isinstance(default, str):
@@ -564,7 +572,7 @@ def parse_value(name:str, text:str, default:object) -> object:
             raise ValueError(f"parameter {name}: {text!r} is neither true nor false")
         return text.lower() == "true"
     if not isinstance(default, (int, float)):
-        return check_value(name, yaml.safe_load(text), default)
+        return check_value(name, _yaml_value(name, text), default)
     try:
         return type(default)(text)
     except ValueError:
@@ -680,7 +688,7 @@ def _sockets():
         folder.chmod(0o700)
         yield folder
 
-# %% ../nbs/03_runs.ipynb #83e575eb
+# %% ../nbs/03_runs.ipynb #f44a1553
 _ROOM = 2**20  # bytes
 
 def _keep_room(folder):
@@ -706,7 +714,7 @@ def _last_word(folder):
         said = read_bytes(folder/".room", _ROOM).split(b"\0")[0]
         return said.decode("utf-8", "replace")[:10_000] or None
 
-# %% ../nbs/03_runs.ipynb #8d9f8ee9
+# %% ../nbs/03_runs.ipynb #259efe6a
 class _Log:
     "log.txt for papermill: where it takes no more, words are lost, not the run."
     def __init__(self, number): self.number, self.lost = number, 0
@@ -723,7 +731,7 @@ class _Log:
             self.lost += len(data)
         return len(text)
 
-# %% ../nbs/03_runs.ipynb #4ece7adf
+# %% ../nbs/03_runs.ipynb #bc8f2294
 def _write_notebooks_whole(folder):
     "Let papermill write the executed notebook as everything else is written in a run's folder."
     from papermill.iorw import LocalHandler, papermill_io
@@ -744,6 +752,7 @@ def _options(sockets):
                 stderr_file=sys.stdout, start_timeout=300, cwd=settings().root,
                 config=Config(KernelManager=manager))
 
+# %% ../nbs/03_runs.ipynb #dedcb208
 def _papermill(notebook, folder):
     "The process between launcher and kernel; its exit code."
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -768,7 +777,7 @@ def _papermill(notebook, folder):
         print(f"wmkit: {log.lost} bytes of this log are lost: the disk was full")
     return 0
 
-# %% ../nbs/03_runs.ipynb #b8d8e16b
+# %% ../nbs/03_runs.ipynb #fe251684
 _PROGRAM = "import sys; from wmkit import runs; sys.exit(runs._papermill(*sys.argv[1:]))"
 
 def _start_papermill(run, notebook, log):
@@ -794,6 +803,7 @@ def _say(text):
     except (UnicodeError, RuntimeError):  # a narrow terminal; a signal while printing
         pass
 
+# %% ../nbs/03_runs.ipynb #d762d4e2
 _Pid = Annotated[int, Meta(gt=1, le=2**22)]
 
 class _Relay:

@@ -8,7 +8,7 @@ __all__ = ['judge_evaluation', 'preflight', 'examine_tokenizer', 'doctor_checkpo
 # %% ../../nbs/69_report.ipynb #b71c4813
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import torch
 from ..checkpoints import build_model, find_checkpoint, load_model, load_report
 from ..core import settings
@@ -34,7 +34,7 @@ from ..tokenizers.vq import continuous
 from ..worlds.evaluate import QUICK, Measured, quick_evaluation
 
 # %% ../../nbs/69_report.ipynb #24fc6461
-from ..worlds.load import import_models
+from ..worlds.load import find_model, import_models
 from ..worlds.measures import MEASURES
 from ..worlds.world import World
 
@@ -175,15 +175,19 @@ def open_checkpoint(folder: Path | str) -> tuple:
     "(model or None, findings): strict; what does not fit is a failed `load_report`."
     folder = find_checkpoint(folder)
     import_models()
-    report = Later(lambda: load_report(folder, build_model(folder)))
+    report, name = Later(lambda: load_report(folder, build_model(folder))), _short_name(folder)
     found = _judged(dict(report=report))
+    for finding in found:  # a world has two models
+        finding.message = f"{name}: {finding.message}"
     if found[0].verdict != "ok":
         return None, found
     try:
         return load_model(folder), found
     except ValueError as error:
         wanted = "the weights of the card"
-        return None, [Finding("load_report", "fail", math.nan, wanted, str(error))]
+        return None, [Finding("load_report", "fail", math.nan, wanted, f"{name}: {error}")]
+
+def _short_name(folder): return "/".join(folder.parts[-3:])  # run/model/step_000123
 
 # %% ../../nbs/69_report.ipynb #a1be6030
 def _named_on(card, key, root) -> tuple:
@@ -204,8 +208,12 @@ def _open_frames(card, length=8) -> tuple:
     path, why = _named_on(card, "dataset", settings().data)
     if why:
         return None, why
-    splits = {e["split"] for e in read_json(path/"store.json")["episodes"]}
-    return Clips(path, "test" if "test" in splits else "all", length), None  # unseen, if possible
+    try:
+        splits = Clips(path, "all", 1).splits.values()
+        unseen = "test" if "test" in splits else "all"  # if possible
+        return Clips(path, unseen, length), None
+    except (ValueError, OSError) as e:
+        return None, f"the frames on the card cannot be read: {e}"
 
 # %% ../../nbs/69_report.ipynb #139293cf
 def _open_tokenizer(model) -> tuple:
@@ -298,12 +306,12 @@ def _unjudged(why) -> list:
 
 # %% ../../nbs/69_report.ipynb #c1c5c0cb
 def doctor_checkpoint(
-    path: Path | str  # a checkpoint, or the folder of a run's model: its newest one
+    path: Path | str  # a checkpoint, a folder of some (the newest one), or a run's name or folder
 ) -> Report:
     "What can be known of a saved tokenizer or dynamics without training it."
-    folder = find_checkpoint(path)
+    folder = find_model(path, ("", "dynamics", "tokenizer"))
     model, found = open_checkpoint(folder)
-    report = Report(found, f"checkpoint {'/'.join(folder.parts[-3:])}")
+    report = Report(found, f"checkpoint {_short_name(folder)}")
     if model is None:
         return report
     tokenizer, found, why = _open_tokenizer(model)
@@ -353,7 +361,7 @@ def doctor_dataset(
     dataset = Dataset(folder)
     given, imported = dict(dataset=dataset), dataset.root/"meta/import.json"
     if imported.exists():
-        given["imported"] = Later(lambda: read_json(imported))
+        given["imported"] = Later(lambda: read_json(imported, dict[str, Any]))
     report = Report(_judged(given), f"data {dataset.root.name}")
     if report["episodes"].verdict != "ok":
         names = ("used", "scan", "alignment", "leaks", "scenes", "pace")

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import math
+import re
 import uuid
 from importlib.resources import files
 from pathlib import Path
@@ -282,9 +283,8 @@ view.render({ model, el: document.getElementById("@ID@") });
 
 # %% ../../nbs/70_scrub.ipynb #26bfb4c7
 def _filled(template, parts):
-    for name, text in parts.items():
-        template = template.replace(f"@{name}@", text)
-    return template
+    "The template with its marks replaced, in one pass: a title may hold such a mark itself."
+    return re.sub("@([A-Z]+)@", lambda mark: parts[mark[1]], template)
 
 def scrub_html(
     scrubber: Scrubber
