@@ -225,7 +225,7 @@ METADATA = {
     "a channel of nothing": (put("wmkit|space|channels|0", None), "channels[0]"),
     "a channel without a name": (put("wmkit|space|channels|0", dict(kind="button")), "'name'"),
     "a channel of another kind": (put("wmkit|space|channels|0|kind", "mouse"), "kind 'mouse'"),
-    "a range as text": (put("wmkit|space|channels|7|high", "20"), "high: expected a whole number or"),
+    "a range as text": (put("wmkit|space|channels|7|high", "20"), "high: expected a whole"),
     "a range of NaN": (put("wmkit|space|channels|7|high", float("nan")), "is not JSON"),
     "a range of nothing": (put("wmkit|space|channels|7|high", -20), "low < high"),
     "10^9 choices": (edit(lambda info: info["wmkit"]["space"]["channels"][0].update(

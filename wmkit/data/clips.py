@@ -293,7 +293,8 @@ def _check_numbers(path, kind, found, space, codes):
         span = f"{int(data.min())} to {int(data.max())}"
         raise ValueError(f"{path}: codes from {span}; the codebook has {codes}; {_AGAIN}")
     for start in range(0, len(data), 64) if kind == "latents" else ():
-        if not data[start:start + 64].isfinite().all():
+        low, high = data[start:start + 64].aminmax()  # NaN where one is; faster than `isfinite`
+        if not (low.isfinite() and high.isfinite()):
             where = f"a latent of frame {start} or one of the next 63"
             raise ValueError(f"{path}: {where} is not finite; {_AGAIN}")
 
