@@ -10,8 +10,8 @@ import argparse, ast, importlib.util, inspect, re, sys
 from pathlib import Path
 from .core import settings
 from .files import read_yaml
-from .runs import check_params, compare_runs, find_notebook, mute, parse_value
-from .runs import read_parameters, run_notebook, runs_table, sweep
+from .runs import check_params, check_sweep, compare_runs, find_notebook, mute
+from .runs import parse_value, read_parameters, run_notebook, runs_table, sweep
 
 # %% ../nbs/90_cli.ipynb #22f1e765
 _PACKAGE = Path(importlib.util.find_spec("wmkit").origin).parent
@@ -26,12 +26,14 @@ def _find_config(name:str) -> Path:
 
 def _given_params(notebook, file, pairs):
     "The parameters of `-f file` and `-p name value`, in the types of the defaults; the latter win."
-    params = read_yaml(_find_config(file)) if file else {}
+    file = file and _find_config(file)
+    params = read_yaml(file) if file else {}
     if notebook is None:
         return params | dict(pairs)
     defaults = read_parameters(notebook)
     # names first: clearer than a bad value
-    check_params(notebook, params | {name: defaults.get(name) for name, _ in pairs})
+    check_params(notebook, {name: defaults.get(name) for name, _ in pairs})
+    check_params(notebook, params, file)
     return params | {name: parse_value(name, text, defaults[name]) for name, text in pairs}
 
 # %% ../nbs/90_cli.ipynb #b719da93
@@ -58,6 +60,8 @@ def _sweep(args):
     if not args.resume and not (args.notebook and args.f):
         raise ValueError("sweep: give a notebook and -f sweep.yaml, or --resume SWEEP")
     spec, name = read_yaml(args.f) if args.f else None, args.resume or args.name
+    if not args.resume:
+        check_sweep(find_notebook(args.notebook), spec, args.f)
     return sweep(args.notebook, spec, name, resume=bool(args.resume), retry=args.retry)
 
 # %% ../nbs/90_cli.ipynb #9146cc25

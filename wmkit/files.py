@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull', 'disk_errors', 'require_room', 'clear_folder',
            'remove_leftovers', 'write_bytes', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new',
-           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'check_schema', 'read_bytes', 'parse_json',
-           'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
+           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'shown', 'check_schema', 'read_bytes',
+           'parse_json', 'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
@@ -354,14 +354,18 @@ def _in_words(kinds):
     names = kinds[1].split(" | ")
     return " or ".join(_WORDS.get(name, f"'{name}'") for name in names)
 
+def shown(value: object) -> str:
+    "A value for an error message, at most 60 characters."
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
 def _at(found, path):
     "The value at a path such as `$.episodes[3].length`, shortened; None where it is not known."
     for part in re.findall(r"\[[^]]*\]|[^.$[]+", path):
         if part == "[...]":
             return None
         found = found[int(part[1:-1])] if part.startswith("[") else found[part]
-    shown = repr(found)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return shown(found)
 
 def _explain(error, found):
     "A validation error of msgspec in the words of a reader of the file."

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['now', 'environment', 'machine', 'Run', 'list_runs', 'StopFlag', 'find_notebook', 'read_parameters', 'check_params',
-           'parse_value', 'read_values', 'start_run', 'mute', 'run_notebook', 'sweep_members', 'sweep', 'Table',
-           'runs_table', 'compare_runs']
+           'parse_value', 'read_values', 'start_run', 'mute', 'run_notebook', 'sweep_members', 'check_sweep', 'sweep',
+           'Table', 'runs_table', 'compare_runs']
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
 import ast, contextlib, errno, fcntl, html, importlib.metadata, importlib.util, itertools, json
@@ -19,8 +19,8 @@ from fastcore.basics import patch
 from msgspec import Meta
 from .core import code_revision, format_time, settings
 from .files import DiskFull, Name, Schema, Text, check_schema, disk_errors, parse_json
-from .files import read_bytes, read_json, read_yaml, require_room, scratch_folder, to_plain
-from .files import write_json, write_text
+from .files import read_bytes, read_json, read_yaml, require_room, scratch_folder, shown
+from .files import to_plain, write_json, write_text
 from .findings import SavedReport
 
 # %% ../nbs/03_runs.ipynb #b97e4705
@@ -532,28 +532,33 @@ def _yaml_hint(value, default):
     written = f"{number:.0f}"
     if isinstance(default, float):  # 1.000000e-04 -> 1.0e-4
         written = re.sub(r"(\.\d+?)0*e([+-])0", r"\1e\2", f"{number:e}")
-    return f"; YAML reads {value} as text: write {written}"
+    return f"; YAML reads {value[:60]} as text: write {written}"
 
-def check_value(name:str, value:object, default:object) -> object:
+def check_value(name:str, value:object, default:object, here:str="") -> object:
     "`value` in the type of `default`, or a ValueError that says how to write it."
     if isinstance(value, list) and isinstance(default, list) and default:
-        return [check_value(f"{name}[{i}]", v, default[0]) for i, v in enumerate(value)]
+        return [check_value(f"{name}[{i}]", v, default[0], here) for i, v in enumerate(value)]
     if default is None or type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:
         return float(value)
-    raise ValueError(f"parameter {name} = {value!r} is {_kind(value)}, but its default {default!r} "
-                     f"is {_kind(default)}{_yaml_hint(value, default)}")
+    raise ValueError(f"{here}parameter {name} = {shown(value)} is {_kind(value)}, but its default "
+                     f"{default!r} is {_kind(default)}{_yaml_hint(value, default)}")
 
 # %% ../nbs/03_runs.ipynb #292616c1
-def check_params(notebook:Path, params:dict) -> dict:
+def check_params(
+    notebook:Path, params:dict,
+    where:object=None  # the file that they stand in, for the error message
+) -> dict:
     "All parameters of the notebook, given and default; ValueError for an unknown name or type."
     defaults = read_parameters(notebook)
     known, notebook = ", ".join(defaults) or "none", Path(notebook).name
+    here = f"{where}: " if where else ""
     for name in params:
         if name not in defaults:
-            raise ValueError(f"{notebook} has no parameter {name!r}; it has {known}")
-    checked = {name: check_value(name, value, defaults[name]) for name, value in params.items()}
+            raise ValueError(f"{here}{notebook} has no parameter {shown(name)}; it has {known}")
+    checked = {name: check_value(name, value, defaults[name], here)
+               for name, value in params.items()}
     return {name: checked.get(name, default) for name, default in defaults.items()}
 
 def _yaml_value(name, text):
@@ -992,7 +997,7 @@ def _check_unchanged(run, notebook, params):
     if changed:
         raise ValueError(f"run {run.name} continues with its own parameters; changed: "
                          f"{', '.join(changed)}. Start a new run instead")
-    if check_params(notebook, recorded) != recorded:
+    if check_params(notebook, recorded, run.folder/"params.yaml") != recorded:
         raise ValueError(f"{notebook.name} has got new parameters since run {run.name} began; "
                          "start a new run instead")
 
@@ -1063,9 +1068,9 @@ def _check_count(axes):
     if count > 10_000:
         raise ValueError(f"sweep: {count} runs; at most 10000 are queued")
 
-def sweep_members(spec:dict) -> list:
+def sweep_members(spec:dict, where:object="sweep") -> list:
     "The parameters of each member of a sweep, `list` outermost, then `grid`, then `seeds`."
-    checked = check_schema(spec, _Spec, "sweep")
+    checked = check_schema(spec, _Spec, where)
     base, grid = checked.base or {}, checked.grid or {}
     axes = checked.list or [{}], *grid.values(), checked.seeds or [None]
     _check_count(axes)
@@ -1075,15 +1080,21 @@ def sweep_members(spec:dict) -> list:
     members = [base | one | point | seed for one, point, seed in combined]
     same = next((m for i, m in enumerate(members) if m in members[:i]), None)
     if same is not None:
-        raise ValueError(f"sweep: two members are the same: {same}")
+        raise ValueError(f"{where}: two members are the same: {shown(same)}")
     return members
 
 # %% ../nbs/03_runs.ipynb #8c683825
+def check_sweep(notebook:Path, spec:dict, where:object="sweep") -> list:
+    "The parameters of each member; ValueError names the file `where` the sweep stands."
+    members = sweep_members(spec, where)
+    for params in members:
+        check_params(notebook, params, where)
+    return members
+
 def _create_sweep(notebook, spec, name):
     "Check every member, then write the queue."
-    path, members = find_notebook(notebook), sweep_members(spec)
-    for params in members:
-        check_params(path, params)
+    path = find_notebook(notebook)
+    members = check_sweep(path, spec)
     folder = _new_folder(settings().outputs, name, f"sweep-{path.stem}", "sweep")
     runs = [dict(name=f"{folder.name}_{i:03d}", params=params) for i, params in enumerate(members)]
     queue = dict(notebook=str(_within_root(path)), spec=spec, created=now(), runs=runs)

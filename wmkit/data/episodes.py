@@ -1237,12 +1237,16 @@ def _read_stats(root):
     found = read_json(file, dict[Text, dict[str, Any]], most=2**23)
     for name in found.keys() & {"action", STATE, VIDEO}:
         moments = check_schema(found[name], _Moments, f"{file}, {name}")
+        sizes = {len(moments.count)} - {1}
         for kind in ("min", "max", "mean", "std"):
             try:
-                np.asarray(getattr(moments, kind), np.float64)
+                sizes.add(np.asarray(getattr(moments, kind), np.float64).size)
             except (ValueError, TypeError, OverflowError):
                 says = f"{name}.{kind} holds more than numbers"
                 raise ValueError(f"{file}: {says}: {_AGAIN}") from None
+        if len(sizes) > 1 or name == VIDEO and sizes != {3}:
+            raise ValueError(f"{file}: {name} has lists of {sizes} numbers; expected one length "
+                             f"(3 colours in a picture): {_AGAIN}")
     return found
 
 # %% ../../nbs/11_episodes.ipynb #1c447778
