@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from ..checkpoints import require_stamp
 from ..core import Progress
 from ..files import Count, Positive, Schema, Text, atomic_folder, check_schema, inside
-from ..files import read_json, to_plain, write_json
+from ..files import read_json, require_room, to_plain, write_json
 from .actions import ActionSpace, SpaceRecord
 from .coverage import RARE, ROW_KINDS, row_kinds, transitions
 from .episodes import EPISODES, LONGEST, Dataset, Rate, read_rate
@@ -168,7 +168,9 @@ def build_frames(
     if not is_built(dest, stamp, "frames"):
         dataset.validate()
         episodes = _stored_episodes(dataset, size)
-        total = sum(e.length for e in dataset.episodes)
+        lengths = [e.length for e in dataset.episodes]
+        total, row = sum(lengths), 3*size[0]*size[1] + 4*dataset.space.size + 1
+        require_room(dest, total*row, max(lengths)*row)
         write_store(dest, "frames", stamp, dataset.space, dataset.fps, episodes, total)
     return Path(dest)
 
