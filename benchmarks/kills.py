@@ -5,9 +5,10 @@
 Each trial starts a command in a house of its own (folders, TMPDIR), breaks it off, gives the same
 command again, and compares with a twin that was left alone: data sets by fingerprint and files,
 trainings by the bytes of their last weights and of metrics.jsonl. Then no process and no temporary
-file may be left. 20 SIGKILL and 10 SIGTERM, to the process alone or to its whole tree at once, and
-5 full disks: a small tmpfs where this may be mounted, else a limit on the size of files. --count
-takes the first N trials. Linux; about 40 minutes on two cores. Exit code 1 if a trial fails.
+file may be left; a kernel whose launcher was killed ends by itself, once it has saved and reported.
+20 SIGKILL and 10 SIGTERM, to the process alone or to its whole tree at once, and 5 full disks: a
+small tmpfs where this may be mounted, else a limit on the size of files. --count takes the first N
+trials. Linux; about 40 minutes on two cores. Exit code 1 if a trial fails.
 """
 import argparse
 import contextlib
@@ -114,10 +115,10 @@ class Started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def wait(self, seconds=600):
-        "Its exit code, and the processes that outlived it by 20 seconds, which are killed."
-        code = self.process.wait(seconds)
-        end = time.monotonic() + 20
+    def wait(self, grace=20):
+        "Its exit code, and how many processes outlived it by `grace` seconds; they are killed."
+        code = self.process.wait(1200)
+        end = time.monotonic() + grace
         while (left := self.family()) and time.monotonic() < end:
             time.sleep(.1)
         self.signal(signal.SIGKILL, True)
@@ -201,7 +202,8 @@ class Trial:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 started.process.wait(self.share*twin.seconds)
             started.signal(getattr(signal, self.how), self.tree)
-            return *started.wait(), started.said()
+            grace = 20 if job.kind == "data" else 300
+            return *started.wait(grace), started.said()
         limit = int(twin.largest**self.share) if self.how == "limit" else None
         started = Started(house, job.words, limit)
         return *started.wait(), started.said()
