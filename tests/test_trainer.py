@@ -125,6 +125,28 @@ def test_killed_training_continues_bit_for_bit(new_run):
     assert names[0] == names[1]
 
 
+def test_lost_checkpoints_are_refused_and_lost_rows_named(new_run, capsys):
+    class Halt:
+        def on_step(self, training): training.stop = training.steps_done == 25
+
+    run = new_run("moved")
+    fit(run, callbacks=[Halt()])
+    rows = curve(run)
+    (run.checkpoints/"dynamics").rename(run.folder/"elsewhere")
+    with pytest.raises(ValueError, match="up to step_000026.*holds none"):
+        fit(Run.open(run.folder))
+    assert curve(run) == rows
+    (run.folder/"elsewhere").rename(run.checkpoints/"dynamics")
+    Run(run.folder).truncate_metrics(3)
+    with open(run.folder/"metrics.jsonl", "a") as f:
+        f.write('{"model": "dynamics", "step": 4, "loss": "low"}\n')
+    with pytest.raises(ValueError, match="metrics.jsonl: loss: expected a number, got text"):
+        fit(Run.open(run.folder))
+    Run(run.folder).truncate_metrics(3)
+    assert fit(Run.open(run.folder)).steps_done == STEPS
+    assert "lacks 23 of the 26 rows" in capsys.readouterr().out
+
+
 def test_sigterm_writes_a_checkpoint_and_goes_on_to_the_report(new_run):
     whole, stopped = new_run("whole"), new_run("stopped")
     process = start_fork(stopped)

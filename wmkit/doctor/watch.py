@@ -10,10 +10,11 @@ import math, statistics, time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator, NamedTuple
+from typing import ClassVar, Iterator, NamedTuple
 import torch
 from fastcore.basics import patch
 from ..core import rng_state, set_rng_state
+from ..files import Count, Schema, check_schema
 from ..findings import Finding, Grade, Report, check, found, ok_if, skip, small_figure
 
 # %% ../../nbs/60_watch.ipynb #7f17e7bb
@@ -310,6 +311,11 @@ def report(self:Watch) -> Report:
     return Report(self.findings, self.name)
 
 # %% ../../nbs/60_watch.ipynb #a21e9a3a
+class _Look(Schema, forbid_unknown_fields=False):
+    "The row of a look in metrics.jsonl."
+    remedy: ClassVar[str] = "restore metrics.jsonl from a copy, or start a new run"
+    step: Count
+
 @patch
 def on_start(self:Watch, training: object) -> None:
     "Take up the rows of a run that continues."
@@ -317,6 +323,8 @@ def on_start(self:Watch, training: object) -> None:
     if training.run:
         key = self._key(training)
         own = [row for row in training.run.metrics() if row.get("watch") == key]
+        for row in own:
+            check_schema(row, _Look, training.run.folder/"metrics.jsonl")
         self.rows = [{k: v for k, v in row.items() if k != "watch"} for row in own]
     self.begin(training)
     self.last = time.perf_counter()

@@ -597,6 +597,12 @@ def save(self:State) -> None:
     parts.accelerator.wait_for_everyone()
 
 # %% ../../nbs/81_trainer.ipynb #6ae5bcd4
+class _Taken(Schema, forbid_unknown_fields=False):
+    "The row of a step in metrics.jsonl."
+    remedy: ClassVar[str] = "restore metrics.jsonl from a copy, or start a new run"
+    step: Count
+    loss: float
+
 @patch
 def restore(self:State) -> None:
     "Continue from the newest complete checkpoint of this run, or from the beginning."
@@ -609,7 +615,13 @@ def restore(self:State) -> None:
     if t.parts.main:
         self.rewind(logged)
     t.parts.accelerator.wait_for_everyone()
-    t.history = [row for row in t.run.metrics() if row.get("model") == t.name]
+    rows = t.run.metrics()
+    if t.parts.main and logged and len(rows) < logged:
+        print(f"{t.name}: metrics.jsonl lacks {logged - len(rows)} of the {logged} rows that were "
+              f"written before {last.name}: the record has a gap", flush=True)
+    t.history = [row for row in rows if row.get("model") == t.name]
+    for row in t.history:
+        check_schema(row, _Taken, t.run.folder/"metrics.jsonl")
 
 @patch
 def rewind(self:State,
