@@ -308,7 +308,8 @@ def fill(monkeypatch, what, code):
         raise SafetensorError(f"I/O error: {os.strerror(code)} (os error {code})")
     save = torch.save
     broken = dict(
-        weights=(checkpoints, "save_file", refuse_weights), card=(checkpoints, "write_json", refuse),
+        weights=(checkpoints, "save_file", refuse_weights),
+        card=(checkpoints, "write_json", refuse),
         state=(torch, "save", lambda state, f: save(state, Half(f, 3000, code))),
         sync=(checkpoints.os, "fsync", refuse))
     monkeypatch.setattr(*broken[what])
@@ -388,7 +389,8 @@ def test_states_of_somebody_else_are_refused(new_run):
     file = latest(run.checkpoints/"dynamics")/"state.pt"
     state, data = load_state(file), file.read_bytes()
     wrong = {"stamp: expected named fields": dict(stamp=[1]), "logged: expected": dict(logged=-1),
-             "counters: lacks the field 'steps_done'": dict(counters={}), "chance": dict(chance=[3]),
+             "counters: lacks the field 'steps_done'": dict(counters={}),
+             "chance": dict(chance=[3]),
              "does not fit this training": dict(optimizer={}), "an unknown field": dict(more=1),
              "does not fit this training: RuntimeError": dict(model={"x": torch.ones(1)}),
              "does not fit this training: IndexError": dict(chance=[])}

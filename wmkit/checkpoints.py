@@ -88,7 +88,7 @@ class _Config(Schema, forbid_unknown_fields=False):
     remedy: ClassVar[str] = _REMEDY
     cls: Annotated[str, Meta(min_length=1, max_length=200)] = msgspec.field(name="class")
 
-_LARGEST, _LONGEST = 2**24, 4096  # a whole number of a configuration, and its lists
+_LARGEST, _LONGEST = 2**22, 4096  # a whole number of a configuration, and its lists
 
 def _check_bounds(value, where):
     "ValueError for a number or a list that no constructor should see."
