@@ -18,7 +18,7 @@ import torch
 from fastcore.docments import docments
 from fastcore.nbio import read_nb
 
-from wmkit.checkpoints import latest, list_checkpoints, model_hash, save_model
+from wmkit.checkpoints import latest, list_checkpoints, load_model, model_hash, save_model
 from wmkit.cli import main, read_yaml
 from wmkit.files import read_json
 from wmkit.data.actions import DOOM
@@ -26,6 +26,7 @@ from wmkit.data.clips import Clips, build_frames, to_float
 from wmkit.data.episodes import toy_dataset
 from wmkit.data.latents import build_latents
 from wmkit.doctor.report import doctor_checkpoint
+from wmkit.dynamics.conv import ConvDynamics
 from wmkit.dynamics.transformer import SIZES
 from wmkit.findings import Report
 from wmkit.objectives.schedules import Lengths
@@ -282,6 +283,33 @@ def test_stopped_before_the_first_step(house, launch):
     assert (run.status, result["stopped"], result["steps_done"]) == ("stopped", True, 0)
     assert result["checkpoint"] is None
     assert run.metrics() == [] and (run.folder/"report.html").exists()
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_stopped_and_continued(house, launch):
+    torch.manual_seed(0)
+    coder = load_model(latest(house/"checkpoints/coder/tokenizer"))
+    size = dict(fine=coder.fine, width=16, depth=1, paint=8, heads=2)
+    dynamics = ConvDynamics(DOOM.to_dict(), coder.channels, coder.grid, **size)
+    card = dict(dataset="toy_frames", tokenizer="coder/tokenizer", tokenizer_hash=model_hash(coder))
+    save_model(house/"checkpoints/slow/dynamics/step_000000", dynamics, card)
+    asked = dict(checkpoint="slow/dynamics", K=[6, 7, 8], horizon=2, shown=4)
+
+    process = launch("run", NOTEBOOKS/"evaluate.ipynb", "--name", "asked", **asked)
+    log = house/"outputs/asked/log.txt"
+    wait_for(lambda: log.exists() and b"evaluate" in log.read_bytes(), "the first windows", process)
+    process.send_signal(signal.SIGTERM)
+    assert "asked stopped" in ended(process)
+    run = Run(house/"outputs/asked")
+    stopped = run.result()
+    assert run.status == "stopped" and stopped["stopped"]
+    assert stopped["missing"]["speed"] == "stopped on request"
+    assert (run.folder/"report.html").exists() and (run.folder/"media/dream.mp4").exists()
+
+    ended(launch("run", "--resume", "asked"))
+    found = run.result()
+    assert run.status == "done" and not found["stopped"] and found["missing"] == {}
+    assert stopped["windows"] <= found["windows"] and "speed" in found
 
 
 @pytest.mark.slow
