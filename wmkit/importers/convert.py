@@ -234,6 +234,10 @@ def source_json(text: str | bytes) -> object:
         raise ValueError("it is nested too deeply") from None
     except UnicodeError as e:
         raise ValueError(f"a text in it is no Unicode ({e})") from None
+    except ValueError as e:
+        if "int_max_str_digits" in str(e):
+            raise ValueError("a number in it has thousands of digits") from None
+        raise
     return found
 
 # %% ../../nbs/12_convert.ipynb #61c2a9b0
@@ -447,7 +451,7 @@ class Source:
     space: ActionSpace         # channels of the rows
     states: tuple = ()         # names of the rows' states
     options: dict = field(default_factory=dict)  # keyword arguments of `read` for all recordings
-    judge: Callable | None = None  # dataset -> verdict with `to_dict`: do actions and frames agree?
+    judge: Callable | None = None  # (dataset, films=) -> verdict with `to_dict`: do they agree?
     held_out: tuple | None = None  # recordings of the test split, the last ones; None: a share
     about: dict = field(default_factory=dict)  # what else the data set says of its origin
 
@@ -1093,6 +1097,18 @@ def _join(parts, failed, work, held, about):
     found = [part/"dataset" for part in full]
     return join_datasets(found, work/"joined", _hold_out(full, *held), about)
 
+# %% ../../nbs/12_convert.ipynb #a59b005d
+_FILMS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+
+def _films(source) -> dict:
+    "{recording: the video that it shares with others}: a reader may go astray deep in such a one."
+    found = {}
+    for name, files in source.items.items():
+        paths = [path for path in _paths_in(files) if path.suffix.lower() in _FILMS]
+        found |= {name: f"{path.parent.name}/{path.name}" for path in paths[:1]}
+    shared = Counter(found.values())
+    return {name: film for name, film in found.items() if shared[film] > 1}
+
 # %% ../../nbs/12_convert.ipynb #a506742c
 def _publish(dest, source, target, identity, parts, failed):
     "Join the parts, judge them, and bring the data set with its report under its final name."
@@ -1103,7 +1119,7 @@ def _publish(dest, source, target, identity, parts, failed):
     options = {k: v for k, v in given.items() if v is not None}
     report = _make_report(source, options, identity, parts, failed, joined)
     if source.judge is not None:
-        report = replace(report, alignment=source.judge(joined).to_dict())
+        report = replace(report, alignment=source.judge(joined, films=_films(source)).to_dict())
     write_json(joined.root/"meta/import.json", report.to_dict())
     os.rename(joined.root, dest)
     clear_folder(_work_folder(dest))
