@@ -41,8 +41,12 @@ def mirrored(play, at): return play["frames"][at][:, :, ::-1]
 
 
 def old_table(e, at, play, form):
-    "The rows of an episode; a picture in it carries its name beside its bytes."
+    "The rows of an episode: lists of fixed length; a picture has its name beside its bytes."
     found = episode_table(e, at, play, form | dict(images=False))
+    for name in ("action", "observation.state"):
+        cells, place = found[name], found.column_names.index(name)
+        fixed = pa.list_(cells.type.value_type, len(cells[0]))
+        found = found.set_column(place, name, cells.combine_chunks().cast(fixed))
     for camera in form["cameras"] if form["images"] else ():
         cells = [dict(bytes=png(play["frames"][t]), path=f"frame_{i:06d}.png")
                  for i, t in enumerate(at)]
