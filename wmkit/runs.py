@@ -1112,7 +1112,8 @@ def _read_sweep(name):
 def _open_sweep(notebook, spec, name):
     "(queue, notebook) of a sweep that goes on; ValueError where it was made from something else."
     queue = _read_sweep(name)
-    if spec is not None and check_schema(spec, _Spec, "sweep") != queue.spec:
+    mine = queue.spec if spec is None else check_schema(spec, _Spec, "sweep")
+    if to_plain(mine) != to_plain(queue.spec):  # plain: a nan is not itself
         raise ValueError(f"sweep {name} was made from another file; start a new sweep instead")
     return queue, _recorded_notebook(queue.notebook, notebook, f"sweep {name}")
 

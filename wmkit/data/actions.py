@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from fastcore.basics import patch
 from msgspec import Meta
-from ..files import Schema, Text, check_schema
+from ..files import Schema, Text, check_schema, shown
 
 # %% ../../nbs/10_actions.ipynb #7f2b4bca
 KINDS = ("button", "delta", "level", "choice")
@@ -35,9 +35,9 @@ class Channel:
     sign: str = ""    # what + means, e.g. right
 
     def __post_init__(self):
-        name, span = f"channel {self.name!r}", f"[{self.low}, {self.high}]"
+        name, span = f"channel {shown(self.name)}", f"[{self.low}, {self.high}]"
         if self.kind not in KINDS:
-            raise ValueError(f"{name}: kind {self.kind!r}; expected one of {', '.join(KINDS)}")
+            raise ValueError(f"{name}: kind {shown(self.kind)}; expected one of {', '.join(KINDS)}")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"{name}: range {span}; expected finite numbers, low < high")
         if self.kind == "button" and (self.low, self.high) != (0, 1):

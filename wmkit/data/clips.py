@@ -258,6 +258,8 @@ _TYPES = dict(frames=["U8"], latents=["F16", "F32"], codes=["U8", "I16", "I32"],
 
 def _read_tensors(path, kind):
     "{name: tensor} of an episode's file; ValueError if it is damaged or lacks one."
+    if not path.is_file():  # a named pipe would be waited for
+        raise ValueError(f"{path} is missing or truncated (no file); {_AGAIN}")
     try:
         with safe_open(path, "pt") as file:
             types = {name: file.get_slice(name).get_dtype() for name in (kind, *_NAMES)}
