@@ -136,6 +136,9 @@ def test_lost_checkpoints_are_refused_and_lost_rows_named(new_run, capsys):
     with pytest.raises(ValueError, match="up to step_000026.*holds none"):
         fit(Run.open(run.folder))
     assert curve(run) == rows
+    run.update(saved={})  # of a run that made no note of its checkpoints
+    with pytest.raises(ValueError, match="took 26 steps of dynamics, but"):
+        fit(Run.open(run.folder))
     (run.folder/"elsewhere").rename(run.checkpoints/"dynamics")
     Run(run.folder).truncate_metrics(3)
     with open(run.folder/"metrics.jsonl", "a") as f:

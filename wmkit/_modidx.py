@@ -3093,6 +3093,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'wmkit.training.trainer.State.full': ('trainer.html#state.full', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.State.load': ('trainer.html#state.load', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.State.newest': ('trainer.html#state.newest', 'wmkit/training/trainer.py'),
+                                        'wmkit.training.trainer.State.require_unsaved': ( 'trainer.html#state.require_unsaved',
+                                                                                          'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.State.restore': ('trainer.html#state.restore', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.State.result': ('trainer.html#state.result', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.State.rewind': ('trainer.html#state.rewind', 'wmkit/training/trainer.py'),

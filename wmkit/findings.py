@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 import msgspec
 from fastcore.basics import patch
-from .files import Schema, disk_errors, inside, read_bytes, read_json, write_json
+from .files import Schema, inside, read_bytes, read_json, write_bytes, write_json
 
 # %% ../nbs/01_findings.ipynb #402ad34c
 VERDICTS = ("ok", "skip", "notyet", "warn", "fail")  # from harmless to grave
@@ -542,9 +542,7 @@ def save(self: Report, folder: Path | str, name: str = "doctor") -> Path:
             again = "" if seen[f.check] == 1 else f"_{seen[f.check]}"
             check = re.sub(r"[^\w.-]", "_", f.check)
             row["evidence"] = f"media/{name}_{check}{again}.png"
-            with disk_errors(folder/row["evidence"]):
-                (folder/"media").mkdir(parents=True, exist_ok=True)
-                (folder/row["evidence"]).write_bytes(png)
+            write_bytes(folder/row["evidence"], png)
         rows.append(row)
     saved = dict(title=self.title, verdict=self.verdict, findings=rows)
     write_json(folder/f"{name}.json", saved)

@@ -14,7 +14,7 @@ from typing import ClassVar, Iterator, NamedTuple
 import torch
 from fastcore.basics import patch
 from ..core import rng_state, set_rng_state
-from ..files import Count, Schema, check_schema
+from ..files import Count, Schema, check_schema, disk_errors
 from ..findings import Finding, Grade, Report, check, found, ok_if, skip, small_figure
 
 # %% ../../nbs/60_watch.ipynb #7f17e7bb
@@ -342,7 +342,9 @@ def on_step(self:Watch, training: object) -> None:
 def on_end(self:Watch, training: object) -> None:
     "Draw the rows into the run's media folder."
     if training.run and self.rows:
-        self.draw().savefig(training.run.media(f"{self.name}_{training.name}.png"))
+        picture = training.run.media(f"{self.name}_{training.name}.png")
+        with disk_errors(picture):
+            self.draw().savefig(picture)
 
 # %% ../../nbs/60_watch.ipynb #3408afa1
 @patch

@@ -610,7 +610,7 @@ def restore(self:State) -> None:
     if not t.run:
         return
     if last is None:
-        t.run.require_saved(t.name)
+        self.require_unsaved()
     logged = self.load(last) if last else None
     if t.parts.main:
         self.rewind(logged)
@@ -622,6 +622,17 @@ def restore(self:State) -> None:
     t.history = [row for row in rows if row.get("model") == t.name]
     for row in t.history:
         check_schema(row, _Taken, t.run.folder/"metrics.jsonl")
+
+@patch
+def require_unsaved(self:State) -> None:
+    "ValueError where run.json, or rows of later steps, say that a checkpoint was written."
+    t = self.training
+    t.run.require_saved(t.name)
+    steps = [row.get("step", 0) for row in t.run.metrics() if row.get("model") == t.name]
+    if max(steps, default=0) > t.checkpoints.save_every:  # of a run that kept no note of them
+        raise ValueError(f"run {t.run.name} took {max(steps)} steps of {t.name}, but {self.folder} "
+                         "holds no checkpoint: it would begin again and drop its metrics. Put the "
+                         "checkpoints back there, or start a new run")
 
 @patch
 def rewind(self:State,
