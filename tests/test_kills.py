@@ -1,4 +1,5 @@
 """Commands that are killed, stopped or meet a full disk; benchmarks/kills.py does it at length."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,14 +36,13 @@ def engines(place):
 
 
 def lives(name):
-    "Is there a process with this word among its arguments?"
+    "The processes with this word among their arguments."
+    found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):
             if name.encode() in file.read_bytes().split(b"\0"):
-                return True
-        except OSError:
-            pass
-    return False
+                found.append(int(file.parent.name))
+    return found
 
 
 @pytest.fixture
@@ -86,6 +86,15 @@ def test_a_stopped_recording_leaves_nothing(recording, number):
     assert f"wmkit: stopped by {number.name}; nothing is left of it" in said
     assert not lives(engine) and not memory(engine)
     assert not hidden(place) and not os.listdir(place/"tmp")
+
+
+def test_an_engine_that_dies_is_reported(recording):
+    place, process, engine = recording
+    os.kill(lives(engine)[0], signal.SIGKILL)  # as a lack of memory does
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 2 and "Traceback" not in said, said
+    assert "wmkit: the engine ended: killed, out of memory, or a crash" in said
+    assert not memory(engine) and not hidden(place) and not os.listdir(place/"tmp")
 
 
 def test_a_living_recording_is_left_alone(recording):

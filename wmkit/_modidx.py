@@ -559,6 +559,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wmkit.data.record._Segment': ('record.html#_segment', 'wmkit/data/record.py'),
                                    'wmkit.data.record._bound_engine': ('record.html#_bound_engine', 'wmkit/data/record.py'),
                                    'wmkit.data.record._engine': ('record.html#_engine', 'wmkit/data/record.py'),
+                                   'wmkit.data.record._engine_errors': ('record.html#_engine_errors', 'wmkit/data/record.py'),
                                    'wmkit.data.record._free_memory': ('record.html#_free_memory', 'wmkit/data/record.py'),
                                    'wmkit.data.record._open_same': ('record.html#_open_same', 'wmkit/data/record.py'),
                                    'wmkit.data.record._play': ('record.html#_play', 'wmkit/data/record.py'),

@@ -394,13 +394,27 @@ def _open_same(dest, about):
     return old
 
 # %% ../../nbs/12_record.ipynb #53c56f6d
+@contextlib.contextmanager
+def _engine_errors():
+    "ChildProcessError for an engine that ends of itself, or does not start."
+    import vizdoom as vd
+    names = ("ViZDoomErrorException", "ViZDoomUnexpectedExitException", "MessageQueueException",
+             "ViZDoomIsNotRunningException", "SharedMemoryException")
+    try:
+        yield
+    except tuple(getattr(vd, name) for name in names) as e:
+        said = "the engine ended: killed, out of memory, or a crash"
+        raise ChildProcessError(f"{said} ({e}); nothing is left of the recording, the same call "
+                                "begins again") from None
+
 def _record(dest, plan, about):
     "The dataset of a plan, played anew."
     bar = Progress(plan.episodes*plan.frames, f"record {Path(dest).name}", "frame")
     form = DOOM, Fraction(TICS, plan.skip), *plan.size
     with EpisodeWriter(dest, *form, states=STATES, about=about) as writer:
         for episode in range(plan.episodes):
-            _play(writer, plan, episode, bar)
+            with _engine_errors():
+                _play(writer, plan, episode, bar)
         return writer.finish(plan.test)
 
 # %% ../../nbs/12_record.ipynb #7ae7637b
