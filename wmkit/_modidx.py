@@ -478,6 +478,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wmkit.data.episodes._Rows': ('episodes.html#_rows', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._cells': ('episodes.html#_cells', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._check_columns': ('episodes.html#_check_columns', 'wmkit/data/episodes.py'),
+                                     'wmkit.data.episodes._check_form': ('episodes.html#_check_form', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._check_tasks': ('episodes.html#_check_tasks', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._check_weight': ('episodes.html#_check_weight', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._decord': ('episodes.html#_decord', 'wmkit/data/episodes.py'),

@@ -110,7 +110,7 @@ def _read_store(folder):
     if not file.is_file():
         lacks = "it has no store.json"
         raise FileNotFoundError(f"{folder} is not a store of frames or latents: {lacks}")
-    store = read_json(file, _Store, most=2**28)
+    store = read_json(file, _Store)
     check_schema(store.stamp, _Stamp, f"{file}, stamp")
     for what in ("index", "file"):
         found = [getattr(e, what) for e in store.episodes]

@@ -299,6 +299,15 @@ def close(self: VideoWriter, whole: bool = True) -> None:
     self.container = None
 
 # %% ../../nbs/11_episodes.ipynb #00fdcf41
+def _check_form(root, space, height, width, states, about):
+    "ValueError for what a data set cannot be read back with."
+    ActionSpace.from_dict(space.to_dict(), root)
+    check_frame_size(height, width, root)
+    if len(set(states)) < len(states) or not all(isinstance(s, str) and s for s in states):
+        raise ValueError(f"{root}: the states are {states}; expected a different name for each")
+    if not isinstance(about, dict):
+        raise ValueError(f"{root}: about is {about!r}; expected a dict")
+
 class EpisodeWriter:
     "Writes a dataset: for each episode `start`, `add` per frame, `end`; at last `finish`."
     def __init__(self,
@@ -311,9 +320,10 @@ class EpisodeWriter:
     ):
         if height % 2 or width % 2:
             raise ValueError(f"frames of {height}x{width}: yuv420p needs even height and width")
-        check_frame_size(height, width, root)
+        states = tuple(states)
+        _check_form(root, space, height, width, states, about or {})
         self.root, self.space, self.fps = Path(root), space, read_rate(fps, root)
-        self.height, self.width, self.states = height, width, tuple(states)
+        self.height, self.width, self.states = height, width, states
         self.about = about or {}
         self.episodes, self.tasks, self.total, self.rows = [], [], 0, None
         self.moments = {k: Moments() for k in ("action", STATE, VIDEO)}
