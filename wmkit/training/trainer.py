@@ -522,6 +522,7 @@ class _Saved(Schema):
     logged: Count                 # rows of metrics.jsonl
     counters: _Counters
 
+# %% ../../nbs/81_trainer.ipynb #d7438363
 class State:
     "A training on disk: what it saves, and how it continues from there."
     def __init__(self, training:Training): self.training = training
@@ -562,6 +563,7 @@ def contents(self:State,
                 chance=chance, loss=remembered, averaged=updates, logged=self.rows(),
                 counters=counters)
 
+# %% ../../nbs/81_trainer.ipynb #b0d03529
 @patch
 def full(self:State, error:DiskFull) -> DiskFull:
     "The error of a full disk, with what could be removed: old checkpoints go after a new one."
