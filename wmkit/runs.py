@@ -1193,7 +1193,8 @@ def _seconds(session):
 def _summary(run):
     "One row of the table of runs."
     if run.broken:
-        return dict(run=run.name, status="broken", error=run.broken)
+        unknown = dict.fromkeys(("notebook", "started", "took", "doctor"))
+        return dict(run=run.name, status="broken") | unknown | dict(error=run.broken)
     info = run.info
     took = sum(map(_seconds, info["sessions"]))
     notebook = Path(info["notebook"]).stem if info["notebook"] else None

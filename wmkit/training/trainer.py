@@ -598,13 +598,14 @@ def save(self:State) -> None:
         prune(self.folder, t.checkpoints.keep_last, keep=[self.best()])
     parts.accelerator.wait_for_everyone()
 
-# %% ../../nbs/81_trainer.ipynb #6ae5bcd4
+# %% ../../nbs/81_trainer.ipynb #b9056336
 class _Taken(Schema, forbid_unknown_fields=False):
     "The row of a step in metrics.jsonl."
     remedy: ClassVar[str] = "restore metrics.jsonl from a copy, or start a new run"
     step: Count
     loss: float
 
+# %% ../../nbs/81_trainer.ipynb #6ae5bcd4
 @patch
 def restore(self:State) -> None:
     "Continue from the newest complete checkpoint of this run, or from the beginning."
