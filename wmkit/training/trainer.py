@@ -508,7 +508,7 @@ class _Counters(Schema):
     skipped: Count
     in_a_row: Count
     best_value: float | None
-    lately: list[Count] = []  # missing in checkpoints of wmkit before 0.3
+    lately: list[Count] = []  # older checkpoints have none
 
 class _Saved(Schema):
     "What state.pt holds."
