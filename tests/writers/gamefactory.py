@@ -173,7 +173,7 @@ SPOILT += [  # turns
     Spoilt("four turns in degrees", few_turns(4),
            error=FIRST + r": a unit of yaw_delta is 1 degrees.*not 15.*scale=1.*in 4 turns"),
     Spoilt("three turns in degrees", few_turns(3),
-           repair=r"15 degrees is not verified \(3 turns\); 3 of them contradict.*unit is 1 degree"),
+           repair=r"15 degrees is not verified \(3 turns\); 3 of them .*unit is 1 degree"),
     Spoilt("turns are in degrees already", factor("yaw_delta", 15.),
            error=FIRST + ": .*yaw_delta.*15.*scale"),
     Spoilt("the sign of yaw is turned", factor("yaw_delta", -1.),

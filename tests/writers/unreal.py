@@ -180,6 +180,24 @@ def swap_times(text):
     return "".join(",".join(row) + "\n" for row in rows)
 
 
+def linked_out(pattern):
+    "The first file that matches becomes a link to another folder."
+    def spoil(folder):
+        file = sorted(Path(folder).glob(pattern))[0]
+        outside = Path(folder).parent/f"outside_{file.name}"
+        shutil.move(file, outside)
+        file.symlink_to(outside)
+    return spoil
+
+
+def frames_folder(folder):
+    "The pictures in frames/, of which the last one is lost."
+    (Path(folder)/"frames").mkdir()
+    for file in sorted(Path(folder).glob("frame_*.png"))[:-1]:
+        file.rename(file.parent/"frames"/file.name)
+    (Path(folder)/"frame_0060.png").unlink()
+
+
 EXTRA = dict(source_fps="35/2")
 SPOILT = [
     Spoilt("v1 frames missing", take_out("frame_%04d.png", 20, 21, 22),
@@ -209,6 +227,11 @@ SPOILT = [
     Spoilt("v1 one frame twice",
            lambda folder: shutil.copy(folder/"frame_0007.png", folder/"frame_07.png"),
            error=r"both frame 7"),
+    Spoilt("v1 pictures in frames/", frames_folder, repair="do not exist left out: frame 60"),
+    Spoilt("v1 a picture linked out", linked_out("frame_0003.png"), error=r"frame_0003.*leads out"),
+    Spoilt("v2 a picture linked out", anew(2, linked_out("*/Run_*/frame_000003.png")),
+           error=r"frame_000003.*leads out"),
+    Spoilt("v3 a video linked out", anew(3, linked_out("videos/*.mp4")), error=r"leads out"),
     Spoilt("v1 a plus for a key", table(line(9, "+,0.5,10")), repair=r"'\+' \(row 10\)"),
     Spoilt("v1 times run backwards", table(line(9, "W,0.01,10")),
            repair=r"times run backwards once \(first: 0\.01 in row 10"),

@@ -153,6 +153,10 @@ def paused(number, line):
     line["milli"] += 9000*(number >= 20)
 
 
+def set_back(number, line):
+    line["milli"] -= 9000*(number >= 20)
+
+
 def stuck(number, line):
     line["mouse"].update(buttons=[0], newButtons=[0]*(number == 0))
 
@@ -208,6 +212,8 @@ SPOILT += [  # the mouse
            repair=r"1 row.*not known"),
     Spoilt("a turn beyond half a circle", set_mouse(9, dx=5000.), repair=r"1 row.*not known"),
     Spoilt("a paused game", each(paused), repair=r"paused"),
+    Spoilt("a clock that was set back", each(set_back),
+           repair=r"the clock goes back by 8\.950 s before row \d+"),
     Spoilt("attack is stuck", each(stuck), repair=r"attack"),
 ]
 EXTRA = {}

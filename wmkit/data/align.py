@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from .actions import ActionSpace
 from .episodes import Dataset
+from ..findings import plural
 
 # %% ../../nbs/13_align.ipynb #a3dd269a
 def _grey(frames):
@@ -1047,7 +1048,7 @@ def _judge_ends(dataset, films, scan, readings) -> _Ends:
     return ends
 
 # %% ../../nbs/13_align.ipynb #e529d599
-def _say_ends(ends) -> str:
+def _say_ends(ends, scan) -> str:
     "A sentence about the ends of long recordings; '' without one."
     if not ends.late:
         return ""
@@ -1057,9 +1058,12 @@ def _say_ends(ends) -> str:
         return (f" But NOT to the end: in the last tenth of {', '.join(where)}{more} the actions"
                 " belong to other frames than before. Frames were dropped, or two clocks drift:"
                 " leave it out, or cut it before that.")
-    sure = sum(lag is not None for lag in ends.late.values())
-    return (f" The last tenth of {sure} of {len(ends.late)} long recordings, decoded by itself,"
-            " says the same.")
+    clear = {name: lag for name, lag in ends.late.items() if lag is not None}
+    looked = f" The ends of {plural(len(ends.late), 'long recording')} were judged by themselves:"
+    if scan.confident:
+        return f"{looked} {len(clear)} agree, {len(ends.late) - len(clear)} cannot tell."
+    said = ", ".join(f"{name} is off by {lag} there" for name, lag in list(clear.items())[:5])
+    return f"{looked} {said or 'they cannot tell either'}."
 
 # %% ../../nbs/13_align.ipynb #5e0b39fb
 _NOTHING = " so there is nothing to align."
@@ -1071,7 +1075,7 @@ def _sum_up(scan, ends, effects, angles, space) -> Alignment:
     "All that was found as one verdict."
     lag = _lag(scan)
     verdict = {None: "cannot tell", 0: "aligned"}.get(lag, f"off by {lag}")
-    text = _say_lag(scan) + _say_ends(ends) + _say_effects(effects, space)
+    text = _say_lag(scan) + _say_ends(ends, scan) + _say_effects(effects, space)
     if ends.other:
         verdict, lag = "drifts", None
         reason = f"the last tenth is off by {sorted(set(ends.other.values()))[0]} in " \
