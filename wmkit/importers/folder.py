@@ -1119,7 +1119,9 @@ def guess_rows(columns, images):
     if number and images:
         return dict(frame=number)
     if number:
-        return dict(frame=number, first=int(np.min(columns[number]) > 0))
+        cells = np.asarray(columns[number])  # text where one of them is no number
+        first = int(cells.min() > 0) if np.issubdtype(cells.dtype, np.number) else 0
+        return dict(frame=number, first=first)
     time = first_named(columns, TIMES)
     return dict(time=time, unit=TIMES[time.lower()], start=0) if time else "one per frame"
 
