@@ -194,6 +194,7 @@ class Trial:
     how: str     # SIGKILL, SIGTERM, tmpfs or limit
     tree: bool   # the signal goes to all processes at once
     share: float # of the twin's time, or of its bytes
+    late: bool = False  # it was over before
 
     def break_off(self, house, job, twin):
         "(exit code, processes left, words) of the command that is broken off."
@@ -201,6 +202,7 @@ class Trial:
             started = Started(house, job.words)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 started.process.wait(self.share*twin.seconds)
+            self.late = started.process.poll() is not None
             started.signal(getattr(signal, self.how), self.tree)
             grace = 20 if job.kind == "data" else 300
             return *started.wait(grace), started.said()
@@ -247,7 +249,7 @@ class Row(NamedTuple):
     job: str
     how: str
     moment: str
-    ended: str       # exit code of the command that was broken off
+    ended: str       # exit code of the command that was broken off; over: it had come to its end
     continued: bool
     equal: bool
     left: str        # behind
@@ -268,12 +270,15 @@ def judge(trial, house, job, twin, grow=lambda: None):
         equal = result(house, job) == twin.result
         found = tree(house) - twin.tree
     left = [f"{orphans + more} processes"] if orphans + more else []
-    left += sorted(found)[:3] + sorted(shared_memory() - before)
+    left += sorted(found)[:3]
+    if trial.job == "record":  # a game that somebody else kills is not counted
+        left += sorted(shared_memory() - before)
     left += ["no word of the disk"] if silent else []
     unit = f"{trial.share*twin.seconds:.1f} of {twin.seconds:.0f} s"
     if full:
-        unit = f"{trial.share:.0%} of its bytes"
-    return Row(trial.job, trial.name(), unit, str(code), again == 0, equal, " ".join(left))
+        unit, trial.late = f"{trial.share:.0%} of its bytes", code == 0
+    ended = "over" if trial.late else str(code)
+    return Row(trial.job, trial.name(), unit, ended, again == 0, equal, " ".join(left))
 
 
 def run_trial(trial, number, folder, twin):
@@ -318,9 +323,9 @@ def summary(rows, seconds):
               for how in ("SIGKILL", "SIGTERM", "tmpfs", "limit")}
     kinds = ", ".join(f"{n} {how}" for how, n in counts.items() if n)
     continued, equal = (sum(getattr(row, k) for row in rows) for k in ("continued", "equal"))
-    clean = sum(not row.left for row in rows)
-    print(f"{len(rows)} trials ({kinds}): {continued} continued, {equal} equal, {clean} left "
-          f"nothing behind; {seconds/60:.0f} minutes", flush=True)
+    clean, late = sum(not row.left for row in rows), sum(row.ended == "over" for row in rows)
+    print(f"{len(rows)} trials ({kinds}; {late} too late): {continued} continued, "
+          f"{equal} equal, {clean} left nothing behind; {seconds/60:.0f} minutes", flush=True)
     return all(good)
 
 
