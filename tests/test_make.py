@@ -47,7 +47,8 @@ def test_clean_removes_what_make_made_alone(clone):
 
 
 def test_make_removes_fixed_names_that_git_ignores(clone):
-    rules = [line.strip() for line in (clone/"Makefile").read_text().splitlines() if line[:1] == "\t"]
+    lines = (clone/"Makefile").read_text().splitlines()
+    rules = [line.strip() for line in lines if line.startswith("\t")]
     assert [line for line in rules if "xargs" in line or "-delete" in line] == []
     names = [name for line in rules if line.startswith("rm ") for name in line.split()[1:]]
     inside = [f"{name}/x" for name in names if name != "-rf"]
