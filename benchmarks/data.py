@@ -242,7 +242,7 @@ def long_import(folder, hours):
         name = f"import of {minutes:g} minutes ({total} frames of 160x120), one process: frames/s"
         say(name, total/took)
         say("  peak memory, MB", peaks[-1])
-        report = read_json(folder/f"long_{seconds}/meta/import.json")
+        report = read_json(folder/f"long_{seconds}/meta/import.json", dict)
         assert report["frames"] in (total, total - 1), report["frames"]
         shutil.rmtree(folder/f"long_{seconds}")
     return say("  above the peak of two minutes, MB", peaks[1] - peaks[0], 400, larger=False)

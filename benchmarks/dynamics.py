@@ -424,8 +424,8 @@ def learn(name, seed, seconds, play):
     kept = settings().outputs/"bench_dynamics"/f"{name}_{seed}.json"
     how = dict(row=ROWS[name].describe(), seconds=seconds, windows=[NEAR, FAR],
                context=CONTEXT, K=K)
-    if kept.is_file() and read_json(kept)["how"] == how:
-        return Learnt.from_dict(read_json(kept)["learnt"])
+    if kept.is_file() and read_json(kept, dict)["how"] == how:
+        return Learnt.from_dict(read_json(kept, dict)["learnt"])
     kept.parent.mkdir(parents=True, exist_ok=True)
     learnt = train_row(name, seed, seconds, play, kept.with_suffix(".pt"))
     write_json(kept, dict(how=how, learnt=learnt.to_dict()))

@@ -64,7 +64,7 @@ def finished(names):
 
 
 def main():
-    results = {run.name: read_json(run.folder/"result.json") for run in finished(sys.argv[1:])}
+    results = {run.name: read_json(run.folder/"result.json", dict) for run in finished(sys.argv[1:])}
     names = "".join(f"{name[-16:]:>18}" for name in results)
     print(f"\n{'':58}{names}{'worst':>10}{'bar':>8}")
     missed = 0

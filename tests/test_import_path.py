@@ -79,7 +79,7 @@ def check_data(said):
     dataset = Dataset("data/my_game").validate()
     assert dataset.space.names == ["forward", "yaw", "left", "right"]
     assert (dataset.fps, dataset.height, dataset.width) == (10, 144, 256)
-    report = read_json(dataset.root/"meta/import.json")
+    report = read_json(dataset.root/"meta/import.json", dict)
     assert report["recordings"] == 3 and report["held_out"] == 1 and report["dropped"]["key S"] > 0
     assert "alignment" in report
     assert "no channel for: column pos_x (300)" in said and str(dataset) in said

@@ -80,7 +80,7 @@ def check_mended(name, spoilt, dest, arguments):
     from wmkit.data.episodes import Dataset
     importer(name)(dest=dest, **arguments)
     Dataset(dest).validate()
-    text = everything(read_json(dest/"meta/import.json"))
+    text = everything(read_json(dest/"meta/import.json", dict))
     assert re.search(spoilt.repair, text), text
     assert [file.name for file in dest.parent.iterdir()] == ["new"]
 

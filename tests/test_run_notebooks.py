@@ -232,7 +232,7 @@ def begun(house, launch, name, rows, **params):
 def curve(run): return (run.folder/"metrics.jsonl").read_bytes()
 
 
-def weights(folder): return read_json(latest(folder/"dynamics")/"card.json")["hash"]
+def weights(folder): return read_json(latest(folder/"dynamics")/"card.json", dict)["hash"]
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
     made = "report.html", "media/training_dynamics.png", "media/dream.mp4"
     assert all((run.folder/name).exists() for name in made)
     assert len(Report.load(run.folder)) > 10
-    cells = read_json(run.folder/"notebook.ipynb")["cells"]
+    cells = read_json(run.folder/"notebook.ipynb", dict)["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
 
     ended(launch("run", "--resume", "halting"))

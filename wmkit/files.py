@@ -202,12 +202,18 @@ def _plain_float(value):
         return value
     return next(name for name, x in _NONFINITE.items() if x == value or math.isnan(value))
 
+def _is_name(text):
+    "Could it be taken for a number's name? Such a text is quoted."
+    return text.strip("'") in _NONFINITE
+
 def to_plain(value: object) -> object:
     """`value` as what JSON can hold.
 
     Arrays and tensors become lists, records dicts, paths text, non-finite numbers their names
     ("NaN", ...)."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, str):
+        return f"'{value}'" if _is_name(value) else value
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return _plain_float(value)
@@ -228,9 +234,9 @@ def to_plain(value: object) -> object:
 _DEEPEST = 100  # lists and dicts within each other that are read; nothing of ours comes near
 
 def from_plain(value: object, deepest: int = _DEEPEST) -> object:
-    "The inverse of `to_plain` for the non-finite numbers; RecursionError for what is too deep."
+    "The inverse of `to_plain` for non-finite numbers; RecursionError for what is too deep."
     if isinstance(value, str):
-        return _NONFINITE.get(value, value)
+        return _NONFINITE.get(value, value[1:-1]) if _is_name(value) else value
     if not isinstance(value, (dict, list)):
         return value
     if deepest == 0:
@@ -423,8 +429,8 @@ def parse_json(text: bytes | str, where: object) -> object:
 
 def read_json(
     path: Path | str,
-    schema: type[S] = object,  # what it must hold
-    most: int = MOST           # bytes
+    schema: type[S],  # what it must hold
+    most: int = MOST  # bytes
 ) -> S:
     "What a JSON file holds as a `schema`; ValueError names file, field and remedy."
     return check_schema(parse_json(read_bytes(path, most), path), schema, path)

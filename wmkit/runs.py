@@ -20,7 +20,7 @@ from msgspec import Meta
 from .core import code_revision, format_time, settings
 from .files import DiskFull, Name, Schema, Text, check_schema, disk_errors, parse_json
 from .files import read_bytes, read_json, read_yaml, require_room, scratch_folder, shown
-from .files import to_plain, write_json, write_text
+from .files import from_plain, to_plain, write_json, write_text
 from .findings import SavedReport
 
 # %% ../nbs/03_runs.ipynb #b97e4705
@@ -96,7 +96,7 @@ class Run:
         return found
 
     @property
-    def params(self) -> dict: return read_yaml(self.folder/"params.yaml")
+    def params(self) -> dict: return from_plain(read_yaml(self.folder/"params.yaml"))
 
 # %% ../nbs/03_runs.ipynb #39026da0
 def _same(folder, other): return folder.exists() and other.exists() and folder.samefile(other)

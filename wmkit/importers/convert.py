@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from fastcore.basics import patch
 from ..core import Progress
-from ..files import DiskFull, atomic_folder, clear_folder, disk_errors, ends_cleanly
-from ..files import inside, kept_folder, read_json, remove_leftovers, require_new, write_json
+from ..files import Count, DiskFull, Schema, Text, atomic_folder, clear_folder
+from ..files import disk_errors, ends_cleanly, inside, kept_folder, read_json
+from ..files import remove_leftovers, require_new, write_json
 from ..data.actions import ActionSpace, pool
 from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize
 from ..findings import small_figure
@@ -900,12 +901,25 @@ def _with_kept(error, finished, total, work):
     return kind(f"{text}: mend this one or take it away and run again, or leave such recordings out"
                 " with skip_bad)")
 
+# %% ../../nbs/12_convert.ipynb #ce705592
+class _PartNotes(Schema):
+    "What `notes.json` of a recording's part holds."
+    remedy: ClassVar[str] = "remove the folder that it lies in, and import again"
+    name: Text
+    convention: Literal["at", "led_to"]
+    repairs: list[str]
+    breaks: list[str]
+    dropped: dict[str, Count]
+    facts: dict[str, Any]
+
+def _notes_of(part): return read_json(part/"notes.json", _PartNotes)
+
 # %% ../../nbs/12_convert.ipynb #64ed3f1b
 def _hold_out(parts, held_out, test):
     "How many of the last episodes are held out: whole recordings if there are several."
     counts = [len(Dataset(part/"dataset")) for part in parts]
     if held_out is not None:
-        names = [read_json(part/"notes.json")["name"] for part in parts]
+        names = [_notes_of(part).name for part in parts]
         return sum(n for name, n in zip(names, counts) if name in held_out)
     if not test or sum(counts) < 2:
         return 0
@@ -917,10 +931,11 @@ def _hold_out(parts, held_out, test):
 # %% ../../nbs/12_convert.ipynb #6933ca1b
 def _no_episode(parts, failed):
     "The error of an import that has no episode: what was noted of the first recording."
-    found = read_json(parts[0]/"notes.json") if parts else {}
-    noted = list(dict.fromkeys(found.get("breaks", []) + found.get("repairs", [])))
+    name, noted = "none could be read", []
+    if parts:
+        first = _notes_of(parts[0])
+        name, noted = first.name, list(dict.fromkeys(first.breaks + first.repairs))
     why = noted[:3] or list(failed.values())[:3] or ["too short"]
-    name = found.get("name", "none could be read")
     return ValueError("no recording holds an episode: each needs two consecutive frames;"
                       f" {name}: {'; '.join(why)}")
 
@@ -961,7 +976,7 @@ def _common_facts(notes):
     "{name: value} where all recordings say the same, else the list of what they say."
     found = {}
     for n in notes:
-        for k, v in n["facts"].items():
+        for k, v in n.facts.items():
             found.setdefault(k, []).append(v)
     def same(values): return len(values) == len(notes) and all(v == values[0] for v in values)
     return {k: v[0] if same(v) else v[:20] for k, v in found.items()}
@@ -973,17 +988,18 @@ def _unit(channel):
 # %% ../../nbs/12_convert.ipynb #3e64e865
 def _by_recording(notes):
     "{recording: its repairs, breaks and dropped keys}, without what is empty."
-    found = {n["name"]: {k: n[k] for k in ("repairs", "breaks", "dropped") if n[k]} for n in notes}
+    kinds = "repairs", "breaks", "dropped"
+    found = {n.name: {k: getattr(n, k) for k in kinds if getattr(n, k)} for n in notes}
     return {name: noted for name, noted in found.items() if noted}
 
 # %% ../../nbs/12_convert.ipynb #465d2969
 def _make_report(source, options, identity, parts, failed, dataset):
     "The report of an import, without a word on alignment."
-    notes = [read_json(part/"notes.json") for part in parts]
-    conventions = sorted({n["convention"] for n in notes})
+    notes = [_notes_of(part) for part in parts]
+    conventions = sorted({n.convention for n in notes})
     frames = sum(e.length for e in dataset.episodes)
-    dropped = sum((Counter(n["dropped"]) for n in notes), Counter())
-    gaps, repairs = (sum(len(n[kind]) for n in notes) for kind in ("breaks", "repairs"))
+    dropped = sum((Counter(n.dropped) for n in notes), Counter())
+    gaps, repairs = (sum(len(getattr(n, kind)) for n in notes) for kind in ("breaks", "repairs"))
     return ImportReport(
         source.format, identity, " and ".join(conventions), options,
         recordings=len(notes), failed=failed, episodes=len(dataset), frames=frames,
