@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 from wmkit.cli import read_yaml
 from wmkit.core import settings
-from wmkit.files import read_json
 from wmkit.runs import Run, run_notebook
 
 SEEDS = (0, 1, 2)
@@ -64,7 +63,7 @@ def finished(names):
 
 
 def main():
-    results = {run.name: read_json(run.folder/"result.json", dict) for run in finished(sys.argv[1:])}
+    results = {run.name: run.result() for run in finished(sys.argv[1:])}
     names = "".join(f"{name[-16:]:>18}" for name in results)
     print(f"\n{'':58}{names}{'worst':>10}{'bar':>8}")
     missed = 0
