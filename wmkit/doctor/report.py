@@ -111,6 +111,7 @@ def whole_episodes(clips: Clips, count: int = 24, length: int = 150) -> tuple[li
 def _of_data(tokenizer, clips=None, drawn=_Drawn(None, None, None)) -> dict:
     "What the static checks need of a tokenizer, frames, latents and actions."
     promised = getattr(tokenizer, "card", {}).get("metrics", {}).get("psnr")
+    promised = promised if isinstance(promised, (int, float)) else None
     given = dict(encode=getattr(tokenizer, "encode", None), card_psnr=promised,
                  decode=getattr(tokenizer, "decode", None), frames=drawn.frames,
                  latents=drawn.latents, scan=None, used=None)
@@ -267,12 +268,12 @@ def _judge_played(tokenizer, dynamics, clips, K, level) -> list:
     return _quickly_judged(measured.records, measured.missing)
 
 # %% ../../nbs/69_report.ipynb #0e63ccb4
-def _examine_world(tokenizer, dynamics, clips) -> list:
+def _examine_world(tokenizer, dynamics, clips, where) -> list:
     "Findings on the levels that the card's world asks for, its FiLM layers, and its dreams."
     card = dynamics.card
     K, level = card.get("K", 4), card.get("context_noise", .1)
     schedule = card.get("schedule")
-    schedule = NoiseSchedule.from_dict(schedule, "the card") if schedule else None
+    schedule = NoiseSchedule.from_dict(schedule, where) if schedule else None
     sampled = _of_sampling(schedule, sample, K, level)
     support = _judged(sampled, missing=dict(levels="the card names no schedule"))
     layers = []
@@ -325,7 +326,7 @@ def doctor_checkpoint(
     drawn = _draw_clips(clips, tokenizer)
     data = _judged(_of_data(tokenizer, clips, drawn))
     step_0 = _examine_model(model, drawn, clips.space.names, fresh=False)
-    return report + data + step_0 + _examine_world(tokenizer, model, clips)
+    return report + data + step_0 + _examine_world(tokenizer, model, clips, folder/"card.json")
 
 # %% ../../nbs/69_report.ipynb #5b819653
 def _of_actions(dataset) -> tuple:
