@@ -355,15 +355,15 @@ _WORDS = dict(int="a whole number", float="a number", str="text", bool="true or 
               null="nothing", array="a list", object="named fields")
 _PATTERNS = {_NAME: "of letters, digits and . _ + = - alone", _HASH: "of 16 hexadecimal digits"}
 
-def _in_words(kinds):
-    "Kinds of msgspec, as in `array | null`, in words."
-    names = kinds[1].split(" | ")
-    return " or ".join(_WORDS.get(name, f"'{name}'") for name in names)
-
 def shown(value: object) -> str:
     "A value for an error message, at most 60 characters."
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+def _in_words(kinds):
+    "Kinds of msgspec, as in `array | null`, in words."
+    names = kinds[1].split(" | ")
+    return " or ".join(_WORDS.get(name, shown(name)) for name in names)
 
 def _at(found, path):
     "The value at a path such as `$.episodes[3].length`, shortened; None where it is not known."
@@ -383,6 +383,7 @@ def _explain(error, found):
     problem = problem.replace("Object missing required", "lacks the")
     problem = problem.replace("Object contains unknown", "has an unknown")
     problem = re.sub(r"`([^`]*)`", _in_words, problem[:1].lower() + problem[1:])
+    problem = problem[:300]  # it may quote what stands in the file
     problem += " as a name" if of_name else ""
     value = _at(found, path) if field and "expected" in problem and not of_name else None
     here = f"{field}: " if field else ""
