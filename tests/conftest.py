@@ -9,9 +9,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # wmkit need not be installed
 
 # Whole files and single notebooks that take longest, so that no core idles at the end.
-LONGEST = ("test_run_notebooks", "test_convert", "test_runs", "test_kills", "browser", "quickstart",
-           "open_a_run", "test_import_path", "test_imports", "train_dynamics", "test_trainer",
-           "guides")
+LONGEST = ("test_run_notebooks", "test_fuzz", "test_convert", "test_runs", "test_kills", "browser",
+           "quickstart", "open_a_run", "test_import_path", "test_imports", "train_dynamics",
+           "test_trainer", "guides")
 
 
 def _place(item):
