@@ -7,7 +7,7 @@ __all__ = ['Settings', 'settings', 'get_device', 'get_precision', 'threads', 'se
            'code_revision', 'format_time', 'Progress']
 
 # %% ../nbs/00_core.ipynb #fecb8a5c
-import configparser, contextlib, random, subprocess, sys, time
+import configparser, contextlib, os, random, subprocess, sys, time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ class _SettingsFile(Schema):
 def _find_settings(start):
     "The nearest settings.ini at or above the folder `start`, or None."
     files = (folder/"settings.ini" for folder in (start, *start.parents))
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if os.path.lexists(file)), None)
 
 def _read_settings(file):
     "The sections of a settings.ini; ValueError names what is wrong in it."
