@@ -8,8 +8,7 @@ __all__ = ['MODELS', 'register', 'model_hash', 'Card', 'read_card', 'save_state'
            'best', 'find_checkpoint', 'prune', 'require_stamp']
 
 # %% ../nbs/02_checkpoints.ipynb #0653825a
-import contextlib, hashlib, inspect, json, os, re, shutil, threading, types, typing
-import zipfile
+import contextlib, hashlib, inspect, json, os, re, threading, types, typing, zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

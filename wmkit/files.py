@@ -465,6 +465,7 @@ def _strict_loader():
             return super().construct_scalar(node)
     return Loader
 
+# %% ../nbs/00_files.ipynb #cb023d46
 def read_yaml(
     path: Path | str,
     schema: type[S] = dict[str, Any],  # what it must hold

@@ -626,6 +626,7 @@ def restore(self:State) -> None:
     for row in t.history:
         check_schema(row, _Taken, t.run.folder/"metrics.jsonl")
 
+# %% ../../nbs/81_trainer.ipynb #abe69b70
 @patch
 def require_unsaved(self:State) -> None:
     "ValueError where run.json, or rows of later steps, say that a checkpoint was written."
@@ -637,6 +638,7 @@ def require_unsaved(self:State) -> None:
                          "holds no checkpoint: it would begin again and drop its metrics. Put the "
                          "checkpoints back there, or start a new run")
 
+# %% ../../nbs/81_trainer.ipynb #1f28641f
 @patch
 def rewind(self:State,
     logged:int=None  # rows when the checkpoint was written
