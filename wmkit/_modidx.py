@@ -1313,6 +1313,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'wmkit.files.from_plain': ('files.html#from_plain', 'wmkit/files.py'),
                              'wmkit.files.inside': ('files.html#inside', 'wmkit/files.py'),
                              'wmkit.files.kept_folder': ('files.html#kept_folder', 'wmkit/files.py'),
+                             'wmkit.files.matching': ('files.html#matching', 'wmkit/files.py'),
                              'wmkit.files.parse_json': ('files.html#parse_json', 'wmkit/files.py'),
                              'wmkit.files.read_bytes': ('files.html#read_bytes', 'wmkit/files.py'),
                              'wmkit.files.read_json': ('files.html#read_json', 'wmkit/files.py'),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 from fastcore.basics import patch
-from .files import Schema, Text, check_schema, read_bytes
+from .files import Schema, Text, check_schema, matching, read_bytes, shown
 if TYPE_CHECKING:
     import torch
 
@@ -41,9 +41,10 @@ class _Paths(Schema):
 
 class _Defaults(Schema):
     "[run] of settings.ini, as text."
-    device: Annotated[str, msgspec.Meta(pattern=r"\A(auto|cpu|cuda(:\d+)?)\Z")] = "auto"
+    device: Annotated[str, matching(r"\A(auto|cpu|cuda(:\d+)?)\Z", "auto, cpu, cuda or cuda:N")] \
+        = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    seed: Annotated[str, msgspec.Meta(pattern=r"\A\d{1,18}\Z")] = "0"
+    seed: Annotated[str, matching(r"\A\d{1,18}\Z", "of a whole number, 0 or more")] = "0"
     tracker: Literal["none", "trackio"] = "none"
 
 class _SettingsFile(Schema):
@@ -72,10 +73,14 @@ def _read_settings(file):
 
 def _folder(root, path, file):
     "A folder of settings.ini: relative to it, `~` being the home folder."
+    why = "give the name of a folder, which may be one to be made"
     try:
-        return root/Path(path).expanduser()
+        folder = root/Path(path).expanduser()
     except (RuntimeError, ValueError) as e:
-        raise ValueError(f"{file}: [paths] {path!r} is not a folder: {e}") from None
+        why, folder = e, None
+    if folder is None or "\0" in path or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"{file}: [paths] {shown(path)} is not a folder: {why}")
+    return folder
 
 def settings(
     start: Path | str | None = None  # folder to look from; default: the current one

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull', 'disk_errors', 'require_room', 'clear_folder',
            'remove_leftovers', 'write_bytes', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new',
-           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'shown', 'check_schema', 'read_bytes',
-           'parse_json', 'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
+           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'matching', 'shown', 'check_schema',
+           'read_bytes', 'parse_json', 'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
@@ -355,6 +355,11 @@ _WORDS = dict(int="a whole number", float="a number", str="text", bool="true or 
               null="nothing", array="a list", object="named fields")
 _PATTERNS = {_NAME: "of letters, digits and . _ + = - alone", _HASH: "of 16 hexadecimal digits"}
 
+def matching(pattern: str, words: str) -> Meta:
+    "The bound of texts that match; errors say `expected text` and then these words."
+    _PATTERNS[pattern] = words
+    return Meta(pattern=pattern)
+
 def shown(value: object) -> str:
     "A value for an error message, at most 60 characters."
     text = repr(value)
@@ -373,6 +378,7 @@ def _at(found, path):
         found = found[int(part[1:-1])] if part.startswith("[") else found[part]
     return shown(found)
 
+# %% ../nbs/00_files.ipynb #3321b35b
 def _explain(error, found):
     "A validation error of msgspec in the words of a reader of the file."
     problem, _, path = str(error).partition(" - at `")

@@ -12,6 +12,9 @@ import time
 import pytest
 from clip import CONTEXT, LENGTH, notebook, scrubber
 
+from wmkit.runs import Run
+from wmkit.widgets.scrub import scrub_html
+
 ROOT = ".wmkit-scrub"
 
 
@@ -260,9 +263,18 @@ def test_without_chromium_they_are_left_out_and_it_is_said():
     assert "skipped" not in output and "failed" not in output
 
 
-def test_a_saved_page_plays_offline(browser, tmp_path, shots):
-    file = tmp_path/"dream.html"
-    scrubber().save_html(file)
+def saved_page(folder):
+    scrubber().save_html(folder/"dream.html")
+    return folder/"dream.html"
+
+
+def report_page(folder):
+    return Run.create("shown", root=folder).page("A report", "<p>words</p>", scrub_html(scrubber()))
+
+
+@pytest.mark.parametrize("make", [saved_page, report_page])
+def test_a_saved_page_plays_offline(browser, tmp_path, shots, make):
+    file = make(tmp_path)
     context = browser.new_context(offline=True, viewport=dict(width=900, height=640))
     page, asked, wrong = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -275,6 +287,6 @@ def test_a_saved_page_plays_offline(browser, tmp_path, shots):
     goes_on(page)
     press(page, "Space", "End")
     shown(page, LENGTH - 1)
-    page.screenshot(path=shots/"page.png")
+    page.screenshot(path=shots/f"{make.__name__}.png")
     assert asked == [file.as_uri()] and wrong == []
     context.close()

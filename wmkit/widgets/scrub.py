@@ -21,6 +21,7 @@ import traitlets
 from fastcore.basics import patch
 from PIL import Image
 from ..files import write_text
+from ..runs import POLICY
 from ..data.actions import ActionSpace
 from ..data.clips import to_uint8
 from ..worlds.films import draw_lanes
@@ -301,8 +302,7 @@ def scrub_html(
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>@TITLE@</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';
- script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+@POLICY@
 <style>
 :root { color-scheme: light dark }
 body { margin: 24px; background: light-dark(#f4f5f7, #0e0f12) }
@@ -316,4 +316,4 @@ body { margin: 24px; background: light-dark(#f4f5f7, #0e0f12) }
 def save_html(self: Scrubber, path: Path | str) -> None:
     "Write the scrubber as one self-contained page; whole or not at all."
     title = (self.title or "wmkit scrubber").replace("&", "&amp;").replace("<", "&lt;")
-    write_text(path, _filled(_PAGE, dict(TITLE=title, BODY=scrub_html(self))))
+    write_text(path, _filled(_PAGE, dict(TITLE=title, POLICY=POLICY, BODY=scrub_html(self))))
