@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from wmkit.data.actions import DOOM
-from wmkit.data.clips import build_frames
+from wmkit.data.clips import Clips, build_frames
 from wmkit.data.episodes import EPISODES_PATH, STATE, VIDEO, Dataset, join_datasets, toy_dataset
+from wmkit.data.reshape import inspect_folder
 from wmkit.doctor.report import doctor_dataset
 
 INFO, ROWS = "meta/info.json", "data/chunk-000/file-000.parquet"
@@ -207,6 +208,12 @@ LINES = {
     "a chunk of 10^18": (line(f"videos/{VIDEO}/chunk_index", cell(1, 10**18)), "is 1000000000000"),
     "rows elsewhere": (line("dataset_from_index", cell(1, 3)), "dataset_from_index 3"),
     "film elsewhere": (line(f"videos/{VIDEO}/from_timestamp", cell(1, 5.)), "one video for each"),
+    "one film for two episodes": (line(f"videos/{VIDEO}/file_index", cell(0, 1)),
+                                  "the episodes 0 and 1 have one video"),
+    "one film without times": (lambda root: [mutate(root) for mutate in (
+        line(f"videos/{VIDEO}/file_index", cell(2, 0)),
+        table(lambda t: t.drop([f"videos/{VIDEO}/{k}_timestamp" for k in ("from", "to")]),
+              EPISODES_PATH))], "the episodes 0 and 2 have one video"),
     "a seed as text": (line("wmkit/seed", lambda c: ["x"]*3, pa.string()), "holds string"),
 }
 METADATA = {
@@ -266,6 +273,8 @@ METADATA = {
     "a path that looks inside": (put("video_path", "{video_key.__class__}"), "the template"),
     "an absolute path": (put("data_path", "/etc/passwd"), "leads out of"),
     "a path that leads out": (put("video_path", "../{file_index}.mp4"), "leads out of"),
+    "one film for all": (put("video_path", "videos/all.mp4"), "the episodes 0 and 1 have one"),
+    "films told apart by nothing": (put("video_path", "{chunk_index}/x.mp4"), "0 and 1 have one"),
     "a path of nothing": (put("data_path", None), "data_path: expected text"),
     "a path of a long name": (put("video_path", "{video_key}"*30), "255 bytes"),
     "a path with a zero byte": (put("data_path", "a\0b"), "leads out of"),
@@ -332,3 +341,67 @@ def test_the_whole_one_passes(toy, tmp_path):
     assert doctor_dataset(toy.validate().root)["episodes"].verdict == "ok"
     build_frames(toy, tmp_path/"store", (24, 32))
     assert len(join_datasets([toy.root]*2, tmp_path/"joined")) == 6
+
+
+LINKED = [INFO, ROWS, FILM, EPISODES_PATH, "meta/stats.json", "meta/tasks.parquet", "meta", "data",
+          "videos", f"videos/{VIDEO}"]
+
+
+def move_out(path, elsewhere):
+    "A file or folder, moved elsewhere; a link is left in its place."
+    elsewhere.mkdir(exist_ok=True)
+    shutil.move(path, elsewhere/path.name)
+    path.symlink_to(elsewhere/path.name)
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_link_out(toy, tmp_path, name):
+    "A file that is a link out of the data set may be any file of this machine."
+    root = Path(shutil.copytree(toy.root, tmp_path/"data"))
+    move_out(root/name, tmp_path/"elsewhere")
+    doors = dict(validate=lambda: Dataset(root).validate(), doctor=lambda: examine(root),
+                 frames=lambda: build_frames(Dataset(root), tmp_path/"store", (24, 32)),
+                 join=lambda: join_datasets([root, root], tmp_path/"joined"),
+                 inspect=lambda: broken_by(inspect_folder(root)))
+    if name in ("meta/stats.json", "meta/tasks.parquet"):  # read by none who only looks
+        del doors["inspect"]
+    for door, call in doors.items():
+        text = said(call)
+        assert "link the whole folder instead" in text and str(root) in text, (door, text)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["data", "elsewhere"]
+
+
+def broken_by(contents):
+    "An inspection names what is broken in its table."
+    raise ValueError(" ".join(contents.broken.values()))
+
+
+def test_link_to_a_report(toy, tmp_path):
+    "meta/import.json is read by the doctor and by `wmkit data inspect`."
+    root = Path(shutil.copytree(toy.root, tmp_path/"data"))
+    (tmp_path/"import.json").write_text("{}")
+    (root/"meta/import.json").symlink_to(tmp_path/"import.json")
+    found = doctor_dataset(root)["import"]
+    assert found.verdict == "fail" and "link the whole folder instead" in found.message, found
+    assert "link the whole folder instead" in said(lambda: inspect_folder(root))
+
+
+def test_own_links(toy, tmp_path):
+    "The folder itself may be a link, and links may stay inside."
+    root = Path(shutil.copytree(toy.root, tmp_path/"disk"))
+    shutil.move(root/FILM, root/"videos/elsewhere.mp4")
+    (root/FILM).symlink_to(root/"videos/elsewhere.mp4")
+    (tmp_path/"data").symlink_to(root)
+    linked = Dataset(tmp_path/"data").validate()
+    assert linked.fingerprint() == toy.fingerprint()
+    store = build_frames(linked, tmp_path/"store", (24, 32))
+    (tmp_path/"frames").symlink_to(store)
+    assert len(Clips(tmp_path/"frames", "all", 4).episodes) == 3
+
+
+@pytest.mark.parametrize("name", ["store.json", "episode_000001.safetensors"])
+def test_link_out_of_a_store(toy, tmp_path, name):
+    store = build_frames(toy, tmp_path/"store", (24, 32))
+    move_out(store/name, tmp_path/"elsewhere")
+    for call in (lambda: Clips(store, "all", 4), lambda: inspect_folder(store)):
+        assert "link the whole folder instead" in said(call)

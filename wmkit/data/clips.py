@@ -21,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from ..checkpoints import require_stamp
 from ..core import Progress
-from ..files import Count, Positive, Schema, Text, atomic_folder, check_schema, inside
+from ..files import Count, Positive, Schema, Text, atomic_folder, check_schema
 from ..files import read_json, require_room, to_plain, write_json
 from .actions import ActionSpace, SpaceRecord
 from .coverage import RARE, ROW_KINDS, row_kinds, transitions
-from .episodes import EPISODES, LONGEST, Dataset, Rate, read_rate
+from .episodes import EPISODES, LONGEST, Dataset, Rate, own_file, read_rate
 from ..findings import small_figure
 
 # %% ../../nbs/17_clips.ipynb #64235dea
@@ -106,7 +106,7 @@ class _Stamp(Schema, forbid_unknown_fields=False):
 # %% ../../nbs/17_clips.ipynb #e7d90219
 def _read_store(folder):
     "store.json as a `_Store`; ValueError names the field that is wrong."
-    file = folder/"store.json"
+    file = own_file(folder, "store.json")
     if not file.is_file():
         lacks = "it has no store.json"
         raise FileNotFoundError(f"{folder} is not a store of frames or latents: {lacks}")
@@ -226,7 +226,7 @@ class Clips:
         file = self.folder/"store.json"
         self.kind, self.stamp, self.fps = store.kind, store.stamp, read_rate(store.fps, file)
         self.space = ActionSpace.from_dict(to_plain(store.space), file)
-        self.files = {e.index: inside(self.folder, e.file, file) for e in store.episodes}
+        self.files = {e.index: own_file(self.folder, e.file, file) for e in store.episodes}
         self.splits = {e.index: e.split for e in store.episodes}
         self._lengths = {e.index: e.length for e in store.episodes}
         chosen = _episodes_of(store, split, self.folder)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FASTEST', 'LONGEST', 'SIDE', 'PIXELS', 'EPISODES', 'Rate', 'DIGITS', 'WORDS', 'MOST_PIXELS', 'DRIFT', 'read_rate',
-           'check_frame_size', 'expand_path', 'VideoWriter', 'EpisodeWriter', 'Dataset', 'video_info', 'read_pyav',
-           'resize', 'toy_dataset', 'join_datasets']
+           'check_frame_size', 'expand_path', 'own_file', 'VideoWriter', 'EpisodeWriter', 'Dataset', 'video_info',
+           'read_pyav', 'resize', 'toy_dataset', 'join_datasets']
 
 # %% ../../nbs/11_episodes.ipynb #55bbaae1
 import contextlib
@@ -99,6 +99,19 @@ def expand_path(
         raise ValueError(f"{where}: the template {template[:100]!r} makes a name of more than 255 "
                          "bytes")
     return path
+
+# %% ../../nbs/11_episodes.ipynb #c1d7e3a4
+def own_file(
+    root: Path | str,           # the folder of a data set or a store; may itself be a link
+    name: str,
+    where: object | None = None # the file that names it, for the error message
+) -> Path:
+    "`root/name`, there or not; ValueError for a path or a link that leads out of `root`."
+    path = inside(root, name, where or root)
+    with contextlib.suppress(ValueError):
+        return inside(root, name, where or root, links=False)
+    raise ValueError(f"{path} is a link that leads out of {root}, or lies in a folder that is one; "
+                     "put the file itself there, or link the whole folder instead")
 
 # %% ../../nbs/11_episodes.ipynb #37684097
 def _video_feature(fps, height, width):
@@ -680,7 +693,7 @@ class _Feature(Schema, forbid_unknown_fields=False):
 # %% ../../nbs/11_episodes.ipynb #7f5f8d37
 def _read_info(root):
     "(meta/info.json of a dataset of ours as it stands, what is read of it); errors name the field."
-    file = root/"meta/info.json"
+    file = own_file(root, "meta/info.json")
     if not file.is_file():
         raise FileNotFoundError(f"{root} is not a dataset: it has no meta/info.json")
     info = read_json(file, dict[str, Any], most=2**23)
@@ -769,7 +782,7 @@ _ENDS = ["dataset_from_index", "dataset_to_index"]
 
 def _open_table(root, info):
     "The table of episodes: (its parquet file, the names of the columns that are there)."
-    path = root/EPISODES_PATH
+    path = own_file(root, EPISODES_PATH)
     file, expected = _open_parquet(path), info.total_episodes
     needed = [_Column(name) for name in ("episode_index", "length", *_PLACES)]
     others = [_Column(name, needed=False) for name in (*_ENDS, "wmkit/seed")]
@@ -836,7 +849,8 @@ class Dataset:
         columns = zip(range(len(lengths)), lengths, splits, table["task"], seeds)
         self.episodes = [Episode(*line) for line in columns]
         self._reader = self._rows = self._totals = None
-        self.path(0), self.path(0, "data")  # refuses templates of other fields at once
+        self.path(0, "data")  # refuses a template of other fields at once
+        self._check_films()
 
     def __len__(self): return len(self.episodes)
     def __getstate__(self): return self.__dict__ | dict(_reader=None, _rows=None)  # open files
@@ -850,15 +864,33 @@ class Dataset:
 
 # %% ../../nbs/11_episodes.ipynb #7ce6e373
 @patch
-def path(self: Dataset, index: int, what: str = "video") -> Path:
-    "The file with the `video` or the `data` of episode `index`."
-    if not 0 <= index < len(self):
-        raise IndexError(f"{self.root} has episodes 0 to {len(self) - 1}, not {index}")
+def _name(self: Dataset, index, what):
+    "Where the `video` or the `data` of episode `index` lies, below `root`."
     prefix, file = f"videos/{VIDEO}" if what == "video" else "data", self.root/"meta/info.json"
     fields = {k: int(self.table[f"{prefix}/{k}"][index]) for k in ("chunk_index", "file_index")}
     if what == "video":
         fields["video_key"] = VIDEO
-    return inside(self.root, expand_path(self.info[f"{what}_path"], file, **fields), file)
+    return expand_path(self.info[f"{what}_path"], file, **fields)
+
+@patch
+def path(self: Dataset, index: int, what: str = "video") -> Path:
+    "The file with the `video` or the `data` of episode `index`."
+    if not 0 <= index < len(self):
+        raise IndexError(f"{self.root} has episodes 0 to {len(self) - 1}, not {index}")
+    return own_file(self.root, self._name(index, what), self.root/"meta/info.json")
+
+# %% ../../nbs/11_episodes.ipynb #e5a2917b
+@patch
+def _check_films(self: Dataset):
+    "ValueError for two episodes that share a video: of one the actions would meet other frames."
+    self.path(0)  # refuses a template of other fields at once
+    firsts = {}
+    for e in self.episodes:
+        name = self._name(e.index, "video")
+        first = firsts.setdefault(name, e.index)
+        if first != e.index:
+            raise ValueError(f"{self.root/EPISODES_PATH}: the episodes {first} and {e.index} have "
+                             f"one video, {name[:200]}; expected one for each: {_AGAIN}")
 
 @patch
 def _expected_rows(self: Dataset):
@@ -1243,7 +1275,7 @@ class _Moments(Schema, forbid_unknown_fields=False):
 
 def _read_stats(root):
     "{feature: its `_Moments` as a dict} of meta/stats.json; ValueError unless all are numbers."
-    file = root/"meta/stats.json"
+    file = own_file(root, "meta/stats.json")
     found = read_json(file, dict[Text, dict[str, Any]], most=2**23)
     for name in found.keys() & {"action", STATE, VIDEO}:
         moments = check_schema(found[name], _Moments, f"{file}, {name}")
@@ -1290,7 +1322,7 @@ def validate_meta(self: Dataset) -> None:
     if (self.root/"meta/stats.json").exists():
         _read_stats(self.root)
     if (self.root/"meta/tasks.parquet").exists():
-        _check_tasks(self.root/"meta/tasks.parquet", len(self))
+        _check_tasks(own_file(self.root, "meta/tasks.parquet"), len(self))
 
 # %% ../../nbs/11_episodes.ipynb #a1dd06a4
 @patch

@@ -19,7 +19,7 @@ from .actions import ActionSpace
 from .align import judge_alignment
 from .clips import Clips
 from .coverage import Coverage, coverage
-from .episodes import EPISODES_PATH, Dataset, video_info
+from .episodes import EPISODES_PATH, Dataset, own_file, video_info
 from ..importers.convert import (ImportReport, Notes, Recording, Row, Source, Target, convert,
                                      source_folder, video_frames)
 
@@ -122,7 +122,7 @@ def _splits(names): return dict(Counter(names))
 # %% ../../nbs/19_reshape.ipynb #5b23c1f3
 def _import_report(root) -> ImportReport | None:
     "What the import of a data set reported, if it was imported."
-    file = root/"meta/import.json"
+    file = own_file(root, "meta/import.json")
     return read_json(file, ImportReport) if file.is_file() else None
 
 def _origin(dataset):
@@ -222,7 +222,7 @@ def inspect_folder(
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; expected a folder: give the one that it lies in, or "
                          "unpack it")
-    info = folder/"meta/info.json"
+    info = own_file(folder, "meta/info.json")
     if info.is_file() and "wmkit" in read_json(info, dict):
         return _inspect_dataset(folder)
     if (folder/"store.json").is_file():

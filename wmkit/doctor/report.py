@@ -18,7 +18,7 @@ from ..data.align import judge_alignment, lag_scan
 # %% ../../nbs/69_report.ipynb #ef1e9d31
 from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
-from ..data.episodes import Dataset
+from ..data.episodes import Dataset, own_file
 from . import dataset as data_doctor, drift, formulas, step0  # noqa: F401
 from .attention import examine_attention
 from .codes import examine_codes
@@ -359,10 +359,10 @@ def doctor_dataset(
     folder: Path | str  # of a data set: LeRobot v3 as wmkit records and imports it
 ) -> Report:
     "What can be known of a data set on disk; FileNotFoundError or ValueError where there is none."
-    dataset = Dataset(folder)
-    given, imported = dict(dataset=dataset), dataset.root/"meta/import.json"
-    if imported.exists():
-        given["imported"] = Later(lambda: read_json(imported, dict[str, Any]))
+    dataset, name = Dataset(folder), "meta/import.json"
+    given = dict(dataset=dataset)
+    if (dataset.root/name).exists():
+        given["imported"] = Later(lambda: read_json(own_file(dataset.root, name), dict[str, Any]))
     report = Report(_judged(given), f"data {dataset.root.name}")
     if report["episodes"].verdict != "ok":
         names = ("used", "scan", "alignment", "leaks", "scenes", "pace")
