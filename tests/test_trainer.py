@@ -416,6 +416,38 @@ def test_states_of_somebody_else_are_refused(new_run):
     assert fit(Run.open(run.folder)).steps_done == STEPS
 
 
+DIVERGED = """
+import torch
+from tests.test_trainer import DOOM, Clip, NoiseSchedule, Recipe, ShortcutLoss, train
+from wmkit.doctor.step0 import wake
+from wmkit.dynamics.conv import ConvDynamics
+from wmkit.dynamics.transformer import TransformerDynamics
+torch.set_num_threads(1)
+def draw(generator, steps_done):
+    data = torch.randn(2, 4, 4, 16, generator=generator)
+    if steps_done == 1:
+        data[0, 1] = float(VALUE)
+    return Clip(data, torch.ones(2, 4, 2), torch.ones(2, 4, dtype=torch.bool), [])
+models = (TransformerDynamics(DOOM.to_dict(), 16, (2, 2), width=16, depth=2, heads=2, flows=4),
+          ConvDynamics(DOOM.to_dict(), 16, (2, 2), width=16, depth=1, paint=8))
+for model in models:
+    recipe = Recipe(3, device="cpu", precision="fp32")
+    result = train(wake(model)[0].train(), draw, ShortcutLoss(NoiseSchedule()), recipe)
+    print([(row["loss"] == row["loss"], row.get("skipped")) for row in result.history])
+"""
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_flow_that_diverged_is_a_skipped_step(value):  # in PyTorch it ends the process
+    code = DIVERGED.replace("VALUE", repr(value))
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT | dict(PYTHONPATH=root),
+                          capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    rows = "[(True, None), (False, 1), (True, None)]"
+    assert [line for line in done.stdout.splitlines() if line.startswith("[")] == [rows]*2
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     together(Run.open(Path(sys.argv[1])))

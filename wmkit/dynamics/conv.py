@@ -22,13 +22,18 @@ def warp(
     pictures: torch.Tensor,  # b c h w
     flow: torch.Tensor       # b 2 h w, in cells: (x, y) from where each cell reads, relative to it
 ) -> torch.Tensor:
-    "Bilinear reading of `pictures` at shifted positions; beyond the border stands the border."
+    """Bilinear reading of `pictures` at shifted positions; beyond the border stands the border.
+
+    NaN where the flow is not finite."""
+    lost = ~flow.isfinite().all(1, keepdim=True)
+    flow = flow.masked_fill(lost, 0.)  # `grid_sample` of NaN ends the process in its backward
     h, w = pictures.shape[-2:]
     columns, rows = (torch.arange(n, device=flow.device) for n in (w, h))
     x = (columns + .5 + flow[:, 0])*2/w - 1
     y = (rows[:, None] + .5 + flow[:, 1])*2/h - 1
     where = torch.stack([x, y], -1)
-    return F.grid_sample(pictures, where, padding_mode="border", align_corners=False)
+    moved = F.grid_sample(pictures, where, padding_mode="border", align_corners=False)
+    return moved.masked_fill(lost, torch.nan)
 
 # %% ../../nbs/31_conv.ipynb #d31cf4b5
 class ModulatedBlock(nn.Module):
