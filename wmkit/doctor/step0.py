@@ -256,7 +256,10 @@ def dead_parameters(
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     taken = optimizer(model)
     taken.zero_grad()
-    loss(model).backward()
+    value = loss(model)
+    if not value.isfinite():  # some gradients of NaN end the process, as that of `grid_sample` does
+        return dict.fromkeys(before, "loss not finite")
+    value.backward()
     why = {name: _no_gradient(p) for name, p in model.named_parameters()}
     taken.step()
     for name, p in model.named_parameters():

@@ -55,8 +55,8 @@ class ActionInput(nn.Module):
         bins: int = 0    # deltas one-hot too, in so many bins of that scale (odd); 0: none
     ):
         super().__init__()
-        if mu < 0:
-            raise ValueError(f"mu = {mu}; expected 0 (linear) or more")
+        if mu != 0 and not 1e-6 <= mu <= 1e6:  # beyond, float32 has no place for turns
+            raise ValueError(f"mu = {mu}; expected 0 (linear), or 0.000001 to 1000000")
         if bins and (not 3 <= bins < 1000 or bins % 2 == 0):
             raise ValueError(f"bins = {bins}; expected 0, or an odd number from 3 to 999: one bin "
                              "is rest")
