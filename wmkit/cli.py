@@ -21,8 +21,13 @@ def _find_config(name:str) -> Path:
     if Path(name).is_file():
         return Path(name)
     short = Path(name).with_suffix(".yaml").name
-    known = [settings().root/"configs"/short, _PACKAGE/"configs"/short]
-    return next((file for file in known if file.is_file()), Path(name))
+    folders = [settings().root/"configs", _PACKAGE/"configs"]
+    found = next((folder/short for folder in folders if (folder/short).is_file()), None)
+    if found is None and not Path(name).exists():
+        known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        there = f"; there are {', '.join(known)}" if known else ""
+        raise FileNotFoundError(f"no file {name}, and no configuration of that name{there}")
+    return found or Path(name)
 
 def _given_params(notebook, file, pairs):
     "The parameters of `-f file` and `-p name value`, in the types of the defaults; the latter win."

@@ -6,7 +6,8 @@
 __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull', 'disk_errors', 'require_room', 'clear_folder',
            'remove_leftovers', 'write_bytes', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new',
            'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'matching', 'shown', 'check_schema',
-           'read_bytes', 'parse_json', 'read_json', 'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
+           'read_bytes', 'parse_json', 'read_json', 'check_plain', 'parse_yaml', 'read_yaml', 'inside', 'Stopped',
+           'ends_cleanly']
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
@@ -471,19 +472,58 @@ def _strict_loader():
             return super().construct_scalar(node)
     return Loader
 
+# %% ../nbs/00_files.ipynb #cb02b164
+def _field(field, name):
+    name = shown(name).strip("'")
+    return f"{field}.{name}" if field else name
+
+def check_plain(
+    found: object,     # as YAML or a program gives it
+    where: object,     # the file, for the error message
+    field: str = "",
+    deepest: int = _DEEPEST
+) -> None:
+    "ValueError names a whole number of more than 64 bits; also for what is nested too deeply."
+    if deepest < 0:
+        raise ValueError(f"{where}: lists and fields are nested more than {_DEEPEST} deep")
+    if isinstance(found, int) and not -2**63 <= found < 2**64:
+        here = f"{field}: " if field else ""
+        raise ValueError(f"{where}: {here}expected a whole number of at most 64 bits, got one of "
+                         f"{found.bit_length()} bits; write it as text, or smaller")
+    if isinstance(found, dict):
+        for name, value in found.items():
+            check_plain(name, where, f"{field}: a name".lstrip(": "), deepest - 1)
+            check_plain(value, where, _field(field, name), deepest - 1)
+    elif isinstance(found, (list, tuple, set)):
+        for i, value in enumerate(found):
+            check_plain(value, where, f"{field}[{i}]", deepest - 1)
+
 # %% ../nbs/00_files.ipynb #cb023d46
+# what PyYAML raises for values that are not of the kind that they claim, as in !!bool x
+_NOT_YAML = ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
+
+def parse_yaml(text: bytes | str, where: object) -> object:
+    "What a YAML text holds; ValueError says where it is wrong."
+    import yaml
+    try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        found = yaml.load(text, _strict_loader())
+    except (yaml.YAMLError, *_NOT_YAML) as e:
+        said = " ".join(str(e).split())[:300]
+        raise ValueError(f"{where} is not YAML: {said}") from None
+    check_plain(found, where)
+    return found
+
 def read_yaml(
     path: Path | str,
     schema: type[S] = dict[str, Any],  # what it must hold
     most: int = 2**16                  # bytes: PyYAML takes seconds for so many
 ) -> S:
     "What a YAML file holds as a `schema` (an empty file: no fields); ValueError names the field."
-    import yaml
-    try:
-        found = yaml.load(read_bytes(path, most).decode("utf-8-sig"), _strict_loader())
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
-        said = " ".join(str(e).split())[:300]
-        raise ValueError(f"{path} is not YAML: {said}") from None
+    if not Path(path).exists():
+        remedy = getattr(schema, "remedy", Schema.remedy)
+        raise FileNotFoundError(f"{path} is not there; expected a YAML file: {remedy}")
+    found = parse_yaml(read_bytes(path, most), path)
     return check_schema({} if found is None else found, schema, path)
 
 # %% ../nbs/00_files.ipynb #f793880d

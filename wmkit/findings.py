@@ -542,7 +542,8 @@ def save(self: Report, folder: Path | str, name: str = "doctor") -> Path:
             again = "" if seen[f.check] == 1 else f"_{seen[f.check]}"
             check = re.sub(r"[^\w.-]", "_", f.check)
             row["evidence"] = f"media/{name}_{check}{again}.png"
-            write_bytes(folder/row["evidence"], png)
+            picture = inside(folder, row["evidence"], folder/f"{name}.json", links=False)
+            write_bytes(picture, png)
         rows.append(row)
     saved = dict(title=self.title, verdict=self.verdict, findings=rows)
     write_json(folder/f"{name}.json", saved)
