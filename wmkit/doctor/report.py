@@ -34,7 +34,7 @@ from ..tokenizers.vq import continuous
 from ..worlds.evaluate import QUICK, Measured, quick_evaluation
 
 # %% ../../nbs/69_report.ipynb #24fc6461
-from ..worlds.load import find_model, import_models
+from ..worlds.load import find_model, find_tokenizer, import_models, require_tokenizer
 from ..worlds.measures import MEASURES
 from ..worlds.world import World
 
@@ -217,15 +217,26 @@ def _open_frames(card, length=8) -> tuple:
         return None, f"the frames on the card cannot be read: {e}"
 
 # %% ../../nbs/69_report.ipynb #139293cf
-def _open_tokenizer(model) -> tuple:
+def _open_tokenizer(model, folder) -> tuple:
     "(tokenizer, findings, None), or (None, findings, why there is none)."
     if hasattr(model, "decode"):
         return model, [], None
     path, why = _named_on(model.card, "tokenizer", settings().checkpoints)
     if why:
         return None, [], why
-    tokenizer, found = open_checkpoint(path)
+    found = []
+    try:
+        place = find_tokenizer(folder, model.card)
+        tokenizer, found = open_checkpoint(place)
+        if tokenizer:
+            require_tokenizer(tokenizer, place, folder)
+    except (ValueError, FileNotFoundError) as e:
+        return None, [*found, _no_tokenizer(e)], "its tokenizer cannot be used"
     return tokenizer, found, None if tokenizer else "its tokenizer does not load"
+
+def _no_tokenizer(error):
+    "The finding where a card names a tokenizer that its world cannot be opened with."
+    return Finding("load_report", "fail", math.nan, "the tokenizer of the card", str(error))
 
 # %% ../../nbs/69_report.ipynb #fe500b9e
 @torch.no_grad()
@@ -315,7 +326,7 @@ def doctor_checkpoint(
     report = Report(found, f"checkpoint {_short_name(folder)}")
     if model is None:
         return report
-    tokenizer, found, why = _open_tokenizer(model)
+    tokenizer, found, why = _open_tokenizer(model, folder)
     report = report + found
     clips, no_frames = _open_frames(model.card)
     if why or no_frames:
