@@ -366,6 +366,17 @@ def build_model(
         raise ValueError(f"{why}: {type(e).__name__}: {said}; {_REMEDY}") from None
 
 # %% ../nbs/02_checkpoints.ipynb #069f2367
+def _check_finite(model, folder):
+    "ValueError names the first tensor that holds no numbers: whatever is computed is NaN."
+    weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name, x in model.state_dict().items():
+        # a buffer, such as a mask, may hold infinities
+        sound = x.isfinite() if name in weights else x == x
+        if not sound.all():
+            found = f"{int((~sound).sum())} of {x.numel()} numbers of {name} are NaN or infinite"
+            raise ValueError(f"{folder}: {found}: the training that saved it had diverged; take an "
+                             "earlier checkpoint, or train again with a lower learning rate")
+
 def load_weights(
     folder: Path | str,     # a checkpoint's folder
     model: torch.nn.Module  # built with the checkpoint's configuration
@@ -381,6 +392,7 @@ def load_weights(
         raise ValueError(f"{folder}: the weights are not those of its card (hash {found}, card "
                          f"{card['hash']}); the files were changed after saving, or saved in "
                          "another precision: restore them")
+    _check_finite(model, folder)
     return model
 
 # %% ../nbs/02_checkpoints.ipynb #82d35d5f
