@@ -104,6 +104,12 @@ def film(height=48, width=64, frames=20, rate="35/4"):
     return lambda root: encode(root, height, width, frames, Fraction(rate))
 
 
+def list_of_films(root):
+    "FFmpeg opens a text that names other files as if it were a video."
+    shutil.move(root/FILM, (root/FILM).with_name("other.mp4"))
+    (root/FILM).write_text("ffconcat version 1.0\nfile other.mp4\n")
+
+
 def without_packets(root):
     "A film without a frame."
     import av
@@ -288,6 +294,7 @@ FILMS = {
     "an empty film": (write(FILM, b""), "is empty"),
     "a film cut off": (half(FILM), "file-001.mp4"),
     "no film at all": (write(FILM, b"x"*5000), "cannot be opened"),
+    "a list of films": (list_of_films, "is a list of other files"),
     "a frame more": (film(frames=21), "21 frames, but 20 rows"),
     "no frames": (without_packets, "file-001.mp4"),
     "a film of another size": (film(height=64), "frames of 64x64; meta/info.json says 48x64"),

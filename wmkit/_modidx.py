@@ -66,6 +66,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wmkit.checkpoints._check_archive': ('checkpoints.html#_check_archive', 'wmkit/checkpoints.py'),
                                    'wmkit.checkpoints._check_bounds': ('checkpoints.html#_check_bounds', 'wmkit/checkpoints.py'),
                                    'wmkit.checkpoints._check_config': ('checkpoints.html#_check_config', 'wmkit/checkpoints.py'),
+                                   'wmkit.checkpoints._check_finite': ('checkpoints.html#_check_finite', 'wmkit/checkpoints.py'),
                                    'wmkit.checkpoints._check_state': ('checkpoints.html#_check_state', 'wmkit/checkpoints.py'),
                                    'wmkit.checkpoints._checked_card': ('checkpoints.html#_checked_card', 'wmkit/checkpoints.py'),
                                    'wmkit.checkpoints._first_eight': ('checkpoints.html#_first_eight', 'wmkit/checkpoints.py'),

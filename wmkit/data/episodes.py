@@ -1091,6 +1091,8 @@ def _check_video(self: Dataset, index):
     if (info.height, info.width) != (self.height, self.width):
         size, expected = f"{info.height}x{info.width}", f"{self.height}x{self.width}"
         raise ValueError(f"{where}: frames of {size}; meta/info.json says {expected}: {_AGAIN}")
+    if info.container == "concat":
+        raise ValueError(f"{where} is a list of other files; expected the video itself: {_AGAIN}")
     if info.container == "mpegts":
         fault = "an MPEG transport stream, of which wrong frames would be read"
         raise ValueError(f"{where} is {fault}; remux it: ffmpeg -i IN -c copy OUT.mp4")
