@@ -24,6 +24,7 @@ _FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is full for this user (quota)",
 
 class DiskFull(OSError):
     "A disk that takes no more; the message names the disk and what is free."
+    free: int | None = None  # bytes when it was full, before what was half written was removed
     def __str__(self): return self.strerror or super().__str__()
 
 def _existing(path):
@@ -32,14 +33,17 @@ def _existing(path):
 
 def _megabytes(size): return f"{size/2**20:.1f} MiB"
 
-def _full_error(path, code, needed=None):
-    "The error for a disk that takes no more."
+def _full_error(path, code, needed=None, free=None):
+    "The error for a disk that takes no more; `free`: bytes, where it was asked before."
     folder = _existing(Path(path).absolute())
-    free = _megabytes(shutil.disk_usage(folder).free)
+    left = shutil.disk_usage(folder).free if free is None else free
+    free = _megabytes(left)
     wanted = f", {_megabytes(needed)} are needed" if needed else ""
     message = (f"{path}: the disk of {folder} {_FULL[code]}: {free} free{wanted}; nothing "
                "half-written is left. Make room there, then continue")
-    return DiskFull(code, message, str(path))
+    error = DiskFull(code, message, str(path))
+    error.free = left
+    return error
 
 def _disk_code(error):
     "The number of the disk error behind an exception, or None."
@@ -64,7 +68,8 @@ def disk_errors(
     except DiskFull as e:
         if f"/.{Path(path).name}." not in str(e.filename):
             raise
-        raise _full_error(path, e.errno) from None  # not the scratch folder, which is gone by then
+        # not of the scratch folder, which is gone by then; but what was free before it went
+        raise _full_error(path, e.errno, free=e.free) from None
     except Exception as e:
         code = _disk_code(e)
         if code is None:
@@ -183,7 +188,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         remove_leftovers(path)
         temporary = _beside(path)
         try:
-            with _claim(temporary) as f:
+            with disk_errors(path), _claim(temporary) as f:  # before the file is removed
                 f.buffer.write(data)
                 f.flush()
                 os.fsync(f.fileno())
@@ -294,7 +299,8 @@ def atomic_folder(
 ) -> Iterator[Path]:
     "A temporary folder that becomes `dest` after the block, or is removed on an error."
     dest = require_new(dest)
-    with disk_errors(dest), scratch_folder(dest) as scratch:
+    # twice: what is free must be asked before the scratch folder is removed
+    with disk_errors(dest), scratch_folder(dest) as scratch, disk_errors(dest):
         new = scratch/dest.name
         new.mkdir()
         yield new
