@@ -182,7 +182,8 @@ DOOM = ActionSpace([Channel("forward", "button"),
                     Channel("yaw", "delta", "degrees per frame", -10, 10)])
 
 
-def dream(run, accumulate=1, callbacks=(), shard=False, evaluate=None, every=None):
+def dream(run, accumulate=1, callbacks=(), shard=False, evaluate=None, every=None,
+          spoil=None):
     """A transformer with everything that a long training has.
 
     Clips of two lengths, micro-batches, Muon, the average, a loss that remembers, recomputation."""
@@ -192,6 +193,8 @@ def dream(run, accumulate=1, callbacks=(), shard=False, evaluate=None, every=Non
     def draw(generator, steps_done):
         now = lengths.at(steps_done)
         data = torch.randn(now.batch, now.length, 4, 4, generator=generator)
+        if steps_done == spoil and os.environ["RANK"] == "1":
+            data[0] = torch.nan
         actions = torch.rand(now.batch, now.length, 2, generator=generator).round()
         known = torch.ones(now.batch, now.length, dtype=torch.bool)
         return Clip(data, actions, known, [])
@@ -226,6 +229,12 @@ def dream_together(plain, parts, dest):
     ddp = dream(None)
     divided = dream(Run.open(plain), shard=True)
     torch.testing.assert_close(losses(divided), losses(ddp), rtol=1e-4, atol=1e-6)
+    # a loss that is lost in one process: none asks for its gradients, and all go on
+    lost = [dream(None, accumulate=2, shard=shard, spoil=3) for shard in (False, True)]
+    assert [result.skipped for result in lost] == [1, 1]
+    kept, same = ([x for x in losses(result) if x == x] for result in lost)
+    assert len(kept) == STEPS_DREAM - 1
+    torch.testing.assert_close(kept, same, rtol=1e-4, atol=1e-6)
     part = dream(Run.open(parts), shard=True, callbacks=[Halt(5)])
     assert (part.stopped, part.steps_done) == (True, 6)
     rest = dream(Run.open(parts), shard=True)

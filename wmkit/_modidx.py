@@ -3052,6 +3052,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'wmkit.training.trainer.Loop.evaluate': ('trainer.html#loop.evaluate', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.Loop.gradients': ( 'trainer.html#loop.gradients',
                                                                                    'wmkit/training/trainer.py'),
+                                        'wmkit.training.trainer.Loop.may_go_back': ( 'trainer.html#loop.may_go_back',
+                                                                                     'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.Loop.measure': ('trainer.html#loop.measure', 'wmkit/training/trainer.py'),
                                         'wmkit.training.trainer.Loop.micro_batch': ( 'trainer.html#loop.micro_batch',
                                                                                      'wmkit/training/trainer.py'),

@@ -718,21 +718,34 @@ def micro_batch(self:Loop, i:int) -> tuple:
     return t.loss(self.parts.wrapped, batch, chance["noise"], **progress_for(t.loss, t.steps_done))
 
 @patch
-def gradients(self:Loop) -> list:
-    "Add up the gradients of the step's micro-batches; the loss and the values of each."
-    accelerator, rows = self.parts.accelerator, []
+def may_go_back(self:Loop, loss:torch.Tensor) -> bool:
+    "Is the loss finite in all processes? On a CPU, a gradient of NaN can end the process."
+    if self.parts.accelerator.device.type != "cpu":
+        return True  # kernels of a GPU watch their indices; to ask would make it wait
+    lost = (~loss.detach().isfinite()).any().float()
+    if self.parts.processes > 1:
+        lost = self.parts.accelerator.reduce(lost, "sum")
+    return not lost.item()
+
+@patch
+def gradients(self:Loop) -> tuple:
+    "(loss and values of each micro-batch, whether all of their gradients were added up)."
+    accelerator, rows, whole = self.parts.accelerator, [], True
     count = self.training.recipe.micro_batches(self.training.steps_done)
     for i in range(count):
         last = i == count - 1  # the processes add their gradients up once
         alone = contextlib.nullcontext() if last else accelerator.no_sync(self.parts.wrapped)
         with alone:
             loss, values = self.micro_batch(i)
-            accelerator.backward(loss/count)
+            good = self.may_go_back(loss)
+            if good:
+                accelerator.backward(loss/count)
+        whole = whole and good
         clash = sorted(_OWN & set(values))
         _require(not clash, f"the loss returned a value with a name of the trainer's own: {clash}; "
                  "rename it")
         rows.append(dict(loss=loss, **values))
-    return rows
+    return rows, whole
 
 # %% ../../nbs/81_trainer.ipynb #6d212a3e
 @patch
@@ -762,9 +775,11 @@ def clip(self:Loop) -> torch.Tensor:
 def advance(self:Loop, stop:bool=False) -> bool:
     "One step, which fills the training's `row`; does any process want to stop?"
     t = self.training
-    before, rows = [b.clone() for b in self.buffers()], self.gradients()
+    before = [b.clone() for b in self.buffers()]
+    rows, whole = self.gradients()
     overdue = time.monotonic() - self.saved > 60*t.checkpoints.save_minutes
-    shared = dict(grad_norm=self.clip(), stop=float(stop), late=float(overdue))
+    norm = self.clip() if whole else math.nan
+    shared = dict(grad_norm=norm, stop=float(stop), late=float(overdue))
     found = self.collect([row | shared for row in rows])
     stop, self.late = found.pop("stop") > 0, found.pop("late") > 0
     lr, lengths = lr_at(t.steps_done, t.recipe), t.recipe.lengths
