@@ -717,6 +717,7 @@ def micro_batch(self:Loop, i:int) -> tuple:
     batch = send_to_device(batch, self.parts.accelerator.device)  # latents become float32 here
     return t.loss(self.parts.wrapped, batch, chance["noise"], **progress_for(t.loss, t.steps_done))
 
+# %% ../../nbs/81_trainer.ipynb #7d21b0f3
 @patch
 def may_go_back(self:Loop, loss:torch.Tensor) -> bool:
     "Is the loss finite in all processes? On a CPU, a gradient of NaN can end the process."
