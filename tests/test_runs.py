@@ -16,7 +16,7 @@ from fastcore.nbio import mk_cell, new_nb, write_nb
 
 from wmkit import runs
 from wmkit.cli import main
-from wmkit.files import read_json
+from wmkit.files import read_json, write_json
 from wmkit.runs import Run, list_runs, run_notebook
 
 PARAMETERS = """\
@@ -358,3 +358,94 @@ def test_a_foreign_run_executes_nothing(house, capsys):
         assert main(["run", "--resume", "foreign"]) == 2
         assert "name it yourself" in capsys.readouterr().err
     assert not Path("executed").exists() and not (run.folder/"log.txt").exists()
+
+
+def hostile_folder(folder):
+    "A run's folder as a stranger may hand it over: settings and notebooks that execute something."
+    (folder/"nbs/runs").mkdir(parents=True, exist_ok=True)
+    (folder/"settings.ini").write_text("")
+    write_nb(new_nb([mk_cell(HOSTILE)]), folder/"nbs/x.ipynb")
+    write_nb(new_nb([mk_cell(HOSTILE)]), folder/"nbs/runs/train.ipynb")
+    return folder
+
+
+def test_settings_in_a_foreign_run_are_not_ours(house, monkeypatch, capsys):
+    run = Run.create("evil", dict(steps=1), notebook="nbs/x.ipynb")
+    run.update(status="interrupted")
+    folder = hostile_folder(run.folder)
+    shutil.copytree(folder, house/"downloads/evil")
+    inner = shutil.copytree(folder, folder/"outputs/inner")
+    (inner/"run.json").write_text((folder/"run.json").read_text())
+    for place, name, why in ((folder, ".", "its own folder"), (folder, "inner", "name it yourself"),
+                             (folder/"nbs", "..", "its own folder"),
+                             (house/"downloads/evil", ".", "its own folder")):
+        monkeypatch.chdir(place)
+        assert main(["run", "--resume", name]) == 2
+        assert why in capsys.readouterr().err
+    monkeypatch.chdir(folder)
+    with pytest.raises(FileNotFoundError):
+        runs.find_notebook("train")  # that of the run is not found by its name
+    assert not list(house.rglob("executed"))
+
+
+def test_a_foreign_sweep_executes_nothing(house, monkeypatch, capsys):
+    spec, planned = dict(seeds=[0]), [dict(name="s_000", params=dict(seed=0))]
+    for folder in (house/"outputs/s", house/"outputs/outer/outputs/s"):
+        queue = dict(notebook="nbs/x.ipynb", spec=spec, created=runs.now(), runs=planned)
+        write_json(folder/"sweep.json", queue)
+    hostile_folder(house/"outputs/outer")  # not a run: a clone among our runs
+    hostile_folder(house/"outputs/s")
+    (house/"outputs/s/settings.ini").write_text("[paths]\noutputs = ..\n")
+    for place in (house/"outputs/outer", house/"outputs/s"):
+        monkeypatch.chdir(place)
+        assert main(["sweep", "--resume", "s"]) == 2
+        err = capsys.readouterr().err
+        assert "name it yourself" in err or "its own folder" in err
+    assert not list(house.rglob("executed"))
+
+
+def test_nbs_without_a_clone_is_not_ours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = Run.create("evil", notebook="nbs/x.ipynb")
+    run.update(status="interrupted")
+    (tmp_path/"nbs").mkdir()
+    write_nb(new_nb([mk_cell(HOSTILE)]), tmp_path/"nbs/x.ipynb")
+    assert main(["run", "--resume", "evil"]) == 2
+    assert "name it yourself" in capsys.readouterr().err
+    package = tmp_path/".venv/site-packages/wmkit"
+    (package/"notebooks").mkdir(parents=True)
+    monkeypatch.setattr(runs, "_PACKAGE", package)
+    tagged = mk_cell(PARAMETERS, metadata=dict(tags=["parameters"]))
+    write_nb(new_nb([tagged]), package/"notebooks/packaged.ipynb")
+    run.update(notebook=str(runs.find_notebook("packaged")))  # the package's is ours
+    with pytest.raises(ValueError, match="new parameters since"):
+        run_notebook(None, run="evil", resume=True)
+
+
+def test_modules_in_a_runs_folder_are_not_imported(house, monkeypatch):
+    run = Run.create("evil", notebook="nbs/runs/train.ipynb")
+    for name in ("yaml", "papermill", "numpy"):
+        (run.folder/f"{name}.py").write_text(HOSTILE)
+    monkeypatch.chdir(run.folder)
+    with open("log.txt", "wb") as log:
+        assert runs._start_papermill(run, house/"gone.ipynb", log).wait(120) != 0
+    assert "gone.ipynb" in (run.folder/"log.txt").read_text()
+    assert not list(house.rglob("executed"))
+
+
+def test_a_foreign_run_writes_nowhere_else(house, capsys):
+    mine = house/"mine"
+    mine.write_text("precious")
+    for name in (".room", "log.txt", "media", "deep/x"):
+        run = Run.create(f"evil-{Path(name).name.strip('.')}", notebook="nbs/runs/train.ipynb")
+        run.update(status="interrupted")
+        (run.folder/name).parent.mkdir(exist_ok=True)
+        (run.folder/name).symlink_to(mine)
+        for notebook in ([], ["train"]):
+            assert main(["run", *notebook, "--resume", run.name]) == 2
+            assert f"{run.folder/name} is a link to" in capsys.readouterr().err
+        (run.folder/name).unlink()
+        os.mkfifo(run.folder/name)
+        assert main(["run", "--resume", run.name]) == 2
+        assert "neither a file nor a folder" in capsys.readouterr().err
+    assert mine.read_text() == "precious"

@@ -9,7 +9,8 @@ __all__ = ['POLICY', 'now', 'environment', 'machine', 'Run', 'list_runs', 'StopF
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
 import ast, contextlib, errno, fcntl, html, importlib.metadata, importlib.util, itertools, json
-import logging, math, os, platform, re, shutil, signal, subprocess, sys, tempfile, threading, time
+import logging, math, os, platform, re, shutil, signal, stat, subprocess, sys, tempfile
+import threading, time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ import yaml
 from fastcore.basics import patch
 from msgspec import Meta
 from .core import code_revision, format_time, settings
-from .files import DiskFull, Name, Schema, Text, check_schema, disk_errors, parse_json
-from .files import read_bytes, read_json, read_yaml, require_room, scratch_folder, shown
+from .files import DiskFull, Name, Schema, Text, check_plain, check_schema, disk_errors, inside
+from .files import parse_json, parse_yaml, read_bytes, read_json, read_yaml, require_room
+from .files import scratch_folder, shown
 from .files import from_plain, to_plain, write_json, write_text
 from .findings import SavedReport
 
@@ -160,9 +162,11 @@ def create(cls:Run,
 ) -> Run:
     "Make a run's folder; a name that exists is refused (FileExistsError)."
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(notebook).stem) if notebook else "run"
+    plain = to_plain(params or {})
+    check_plain(plain, "parameters")
     folder = _new_folder(Path(root or settings().outputs), name, stem, "run")
-    params = yaml.safe_dump(to_plain(params or {}), sort_keys=False, allow_unicode=True)
-    write_text(folder/"params.yaml", params)
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    write_text(folder/"params.yaml", text)
     write_json(folder/"run.json", _first_info(folder.name, notebook))
     return cls(folder)
 
@@ -276,7 +280,7 @@ def result(self:Run, values:dict=None) -> dict:
 @patch
 def media(self:Run, name:str) -> Path:
     "The path of a picture or film of this run: media/<name>."
-    path = self.folder/"media"/name
+    path = inside(self.folder, f"media/{name}", f"run {self.name}", links=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -348,7 +352,7 @@ def active(self:Run) -> bool:
 def broken(self:Run) -> str | None:
     "Why one of the run's records cannot be read, in one line; None where all can."
     try:
-        self.info, self.params, self.result(), self.verdict
+        self.info, self.params, self.result(), self.verdict, self.active
     except (ValueError, OSError) as e:
         return " ".join(str(e).split())
 
@@ -367,9 +371,9 @@ def status(self:Run) -> str:
     (run.json cannot be read)."""
     try:
         status = self.info["status"]
+        return "interrupted" if status == "running" and not self.active else status
     except (ValueError, OSError):
         return "broken"
-    return "interrupted" if status == "running" and not self.active else status
 
 @patch
 def _repr_html_(self:Run):
@@ -438,12 +442,35 @@ class StopFlag:
         self.signalled = self.signalled or caught
         return caught
 
+# %% ../nbs/03_runs.ipynb #5a1fe014
+def _keeps(house, folder):
+    "Does a clone keep a folder among its runs, checkpoints or data sets?"
+    kept = house.outputs, house.checkpoints, house.data
+    return any(folder.is_relative_to(os.path.realpath(place)) for place in kept)
+
+def _came_along(root):
+    "Does a folder lie in a run or a sweep, or among what a clone around it keeps?"
+    for above in (root, *root.parents):
+        if any(os.path.lexists(above/name) for name in ("run.json", "sweep.json")):
+            return True
+        if above != root and (above/"settings.ini").is_file():
+            with contextlib.suppress(ValueError):  # somebody else's settings.ini
+                if _keeps(settings(above), root):
+                    return True
+    return False
+
+def _is_clone(root):
+    "Is it a clone of wmkit, or a folder with run notebooks and settings of the user's own?"
+    there = (root/"settings.ini").is_file() and (root/"nbs/runs").is_dir()
+    return there and not _came_along(root)
+
 # %% ../nbs/03_runs.ipynb #f7d8c012
 _PACKAGE = Path(importlib.util.find_spec("wmkit").origin).parent
 
 def _notebook_folders():
-    "Where run notebooks lie: in a clone, and in the installed package."
-    return [settings().root/"nbs/runs", _PACKAGE/"notebooks"]
+    "Where run notebooks lie: in a clone that came with nobody's run, and in the installed package."
+    root = settings().root
+    return [*([] if _came_along(root) else [root/"nbs/runs"]), _PACKAGE/"notebooks"]
 
 def find_notebook(name:str) -> Path:
     "`name` as a path, or the run notebook of that name: the clone's, else the package's."
@@ -566,11 +593,7 @@ def check_params(
     return {name: checked.get(name, default) for name, default in defaults.items()}
 
 def _yaml_value(name, text):
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as e:
-        said = " ".join(str(e).split())
-        raise ValueError(f"parameter {name}: {text[:60]!r} is not YAML: {said}") from None
+    return parse_yaml(text, f"parameter {name}: {text[:60]!r}")
 
 def parse_value(name:str, text:str, default:object) -> object:
     "`text` from the command line in the type of `default`."
@@ -663,6 +686,7 @@ def start_run(
     values = sys._getframe(1).f_globals  # a notebook's cells share the globals of its kernel
     if folder := os.environ.get("WMKIT_RUN"):
         run = Run.open(folder)
+        _check_contents(run)
         _serve_launcher(run)
         if params is None:
             read_values(values, recorded=run.params)
@@ -703,9 +727,10 @@ _ROOM = 2**20  # bytes
 def _keep_room(folder):
     "Take the room for the last words of a session; DiskFull where there is none."
     file = folder/".room"
+    file.unlink(missing_ok=True)
     try:
-        with disk_errors(file):
-            file.write_bytes(bytes(_ROOM))
+        with disk_errors(file), file.open("xb") as f:  # never through a link
+            f.write(bytes(_ROOM))
     except DiskFull as e:
         if e.errno == errno.EFBIG:  # a limit of each file's size: what has been written is enough
             return
@@ -793,8 +818,9 @@ def _start_papermill(run, notebook, log):
     "Papermill as a process of its own session, which writes into `log`."
     command = [sys.executable, "-c", _PROGRAM, str(notebook), str(run.folder)]
     own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()), PYTHONUNBUFFERED="1")
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                            start_new_session=True, env=os.environ | own)
+    # in a run's folder, Python would import what lies there
+    return subprocess.Popen(command, cwd=settings().root, stdin=subprocess.DEVNULL, stdout=log,
+                            stderr=log, start_new_session=True, env=os.environ | own)
 
 # %% ../nbs/03_runs.ipynb #053d5725
 def mute() -> None:
@@ -885,6 +911,30 @@ def _exit_error(run, code):
         return f"papermill ended with exit code {code}; see log.txt"
     return f"papermill was killed by signal {-code}"
 
+# %% ../nbs/03_runs.ipynb #5a1fe012
+def _gone_is_fine(error):
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+def _fault(entry, root):
+    "What is wrong with an entry of a run's folder; None where it is a file or folder in it."
+    mode = os.lstat(entry).st_mode
+    if stat.S_ISLNK(mode) and not Path(os.path.realpath(entry)).is_relative_to(root):
+        return f"is a link to {shown(os.readlink(entry))}, out of the run's folder"
+    plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+    return None if plain else "is neither a file nor a folder"
+
+def _check_contents(run):
+    "ValueError where writing into a run's folder would write elsewhere, or wait for ever."
+    root = Path(os.path.realpath(run.folder))
+    for folder, folders, files in os.walk(root, onerror=_gone_is_fine):
+        for entry in (Path(folder, name) for name in (*folders, *files)):
+            with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
+                if why := _fault(entry, root):
+                    raise ValueError(f"run {run.name}: {run.folder/entry.relative_to(root)} {why}; "
+                                     "nothing is written to such a run. Remove it, then continue; "
+                                     "a link is allowed for the run's whole folder alone")
+
 # %% ../nbs/03_runs.ipynb #4ea39cec
 def _sign(notebook):
     "Mark the executed notebook as ours, so that Jupyter shows its widgets and pictures."
@@ -898,6 +948,7 @@ def _sign(notebook):
 
 def _lock(run):
     "log.txt, open for appending and locked; ValueError when another process of the run has it."
+    _check_contents(run)
     log = (run.folder/"log.txt").open("ab")
     for _ in range(10):
         with contextlib.suppress(BlockingIOError):
@@ -962,22 +1013,36 @@ def _execute(run, notebook) -> int:
     return 1 if outcome.error else 0
 
 # %% ../nbs/03_runs.ipynb #067407e8
-def _is_own(path):
-    "Is a notebook one of this clone's, or of the installed package's?"
-    own = settings().root/"nbs", _PACKAGE/"notebooks", _PACKAGE.parent/"nbs"
-    return ".." not in path.parts and any(path.is_relative_to(folder) for folder in own)
+def _is_own(path, folder):
+    "Is a notebook one of this clone's or the installed package's, and not below `folder`?"
+    came_along = path.resolve().is_relative_to(folder.resolve())
+    clones = [root for root in (settings().root, _PACKAGE.parent) if _is_clone(root)]
+    own = *(root/"nbs" for root in clones), _PACKAGE/"notebooks"
+    inside = any(path.is_relative_to(place) for place in own)
+    return inside and not came_along and ".." not in path.parts
 
-def _recorded_notebook(recorded, given, what):
+def _check_house(folder, what):
+    "ValueError where the settings that hold here lie in what is to be continued."
+    root = settings().root
+    if root.is_relative_to(folder.resolve()):
+        raise ValueError(f"{what} would be continued with settings and notebooks of {root}, which "
+                         "is its own folder; call wmkit from the folder that you work in, and "
+                         "give the path")
+
+# %% ../nbs/03_runs.ipynb #06740801
+def _recorded_notebook(recorded, given, what, folder):
     "The notebook of a run or sweep that goes on: as recorded if it is our own, else as given."
+    _check_house(folder, what)
     path = settings().root/recorded
-    if given is None and not _is_own(path):
-        raise ValueError(f"{what} names the notebook {recorded}, which is not below nbs/ and not "
-                         "wmkit's. It would be executed: look into it, and name it yourself, as in "
-                         "wmkit run NOTEBOOK --resume RUN")
+    own = _is_own(path, folder)
+    if given is None and not own:
+        raise ValueError(f"{what} names the notebook {recorded}, which is not below nbs/ of this "
+                         "clone and not wmkit's. It would be executed: look into it, and name it "
+                         "yourself, as in wmkit run NOTEBOOK --resume RUN")
     if given is None:
         return find_notebook(path)
     found = find_notebook(given)
-    if found != path.resolve() and (_is_own(path) or found.name != path.name):
+    if found != path.resolve() and (own or found.name != path.name):
         raise ValueError(f"{what} is of {recorded}, not of {given}")
     return found
 
@@ -1008,8 +1073,10 @@ def _check_unchanged(run, notebook, params):
 def _reopen(name, notebook, params):
     "The run to be continued and its notebook; ValueError when it must not be."
     run = Run.open(name)
+    _check_contents(run)
     _check_unfinished(run)
-    path = _recorded_notebook(run.info["notebook"], notebook, f"run {run.name}")
+    what = f"run {run.name}"
+    path = _recorded_notebook(run.info["notebook"], notebook, what, run.folder)
     _check_unchanged(run, path, params or {})
     run.require_saved()
     return run, path
@@ -1119,7 +1186,8 @@ def _open_sweep(notebook, spec, name):
     mine = queue.spec if spec is None else check_schema(spec, _Spec, "sweep")
     if to_plain(mine) != to_plain(queue.spec):  # plain: a nan is not itself
         raise ValueError(f"sweep {name} was made from another file; start a new sweep instead")
-    return queue, _recorded_notebook(queue.notebook, notebook, f"sweep {name}")
+    folder = settings().outputs/str(name)
+    return queue, _recorded_notebook(queue.notebook, notebook, f"sweep {name}", folder)
 
 def _status(name):
     "A member's status; None before it began."
