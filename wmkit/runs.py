@@ -1236,6 +1236,7 @@ def _cell(value):
 
 class Table(list):
     "A list of dicts that prints as columns and shows as HTML."
+    left_out = 0  # columns that there would be, too
     def columns(self) -> list: return list(dict.fromkeys(k for row in self for k in row))
     def _texts(self): return [[_cell(row.get(k)) for k in self.columns()] for row in self]
 
@@ -1245,7 +1246,8 @@ class Table(list):
         rows = [list(map(_cell, self.columns())), *self._texts()]
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths)) for row in rows]
-        return "\n".join(line.rstrip() for line in lines)
+        more = [f"({self.left_out} more columns are left out)"] if self.left_out else []
+        return "\n".join([*(line.rstrip() for line in lines), *more])
 
     def _repr_html_(self):
         def line(tag, values):
@@ -1311,6 +1313,8 @@ def _members(names):
             yield _member(Run.open(name), {})
 
 # %% ../nbs/03_runs.ipynb #8c0794ee
+_COLUMNS = 100  # of parameters and results; more are no table
+
 def compare_runs(
     *names:str  # of runs or sweeps; none: every run
 ) -> Table:
@@ -1319,7 +1323,11 @@ def compare_runs(
     whole = [m for m in members if m.status != "broken"]
     keys = dict.fromkeys(k for m in members for k in m.params)
     differ = [k for k in keys if any(m.params.get(k) != whole[0].params.get(k) for m in whole)]
+    shown = [*differ, *dict.fromkeys(k for m in members for k in m.numbers)]
+    table.left_out, kept = len(shown[_COLUMNS:]), set(shown[:_COLUMNS])
+    differ = [k for k in differ if k in kept]
     for m in members:
-        row = dict(run=m.name, status=m.status) | {k: m.params.get(k) for k in differ} | m.numbers
+        row = dict(run=m.name, status=m.status) | {k: m.params.get(k) for k in differ} 
+        row |= {k: v for k, v in m.numbers.items() if k in kept}
         table.append(row | (dict(error=m.error) if m.error else {}))
     return table
