@@ -2,6 +2,7 @@
 
 The writers and the damages stand in tests/writers, one file a format."""
 import importlib
+import multiprocessing
 import os
 import re
 import shutil
@@ -9,8 +10,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import writers
 from writers import play
@@ -128,6 +131,99 @@ def test_no_link_leads_out(name, tmp_path, sources):
             again = importer(name)(dest=tmp_path/f"again_{i}", **arguments)
             assert found.fingerprint() == again.fingerprint() == whole.fingerprint(), file
     assert refused >= 1
+
+
+def no_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def no_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+class WaitsForEver(BaseException):
+    "No Exception: an importer must not take it for damage."
+
+
+def too_long(number, frame):
+    raise WaitsForEver
+
+
+@pytest.fixture
+def alarm():
+    "A function that ends the test in so many seconds."
+    before = signal.signal(signal.SIGALRM, too_long)
+    yield signal.alarm
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("instead", [no_pipe, no_folder])
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_file_in_a_files_place(name, instead, tmp_path, sources, alarm):
+    "A pipe or a folder in the place of a file is refused, or reported, by its name."
+    from wmkit.files import read_json
+    whole = importer(name)(dest=tmp_path/"whole", **fresh(name, tmp_path/"clean", sources))
+    refused = 0
+    for i, file in enumerate(kinds(tmp_path/"clean")):
+        arguments = fresh(name, tmp_path/f"source_{i}", sources)
+        instead(arguments["source"]/file)
+        alarm(20)
+        try:
+            found = importer(name)(dest=tmp_path/f"new_{i}", **arguments)
+        except (ValueError, OSError) as e:
+            assert file.stem in str(e) and not str(e).startswith("[Errno"), (file, e)
+            refused += 1
+        else:  # a file that is never read, or one of many pictures
+            same = found.fingerprint() == whole.fingerprint()
+            assert same or file.stem in everything(read_json(found.root/"meta/import.json", dict))
+        alarm(0)
+    assert refused >= 1
+
+
+def test_the_source_is_a_pipe(tmp_path, alarm):
+    for name in ("pipe", "pipe.zip", "pipe.tar.gz", "pipe.mp4"):
+        os.mkfifo(tmp_path/name)
+        for format in FORMATS:
+            alarm(20)
+            with pytest.raises(ValueError, match="is a pipe, a socket or a device"):
+                importer(format)(tmp_path/name, tmp_path/"new", **WRITERS[format].EXTRA)
+    assert not (tmp_path/"new").exists() and not (tmp_path/".new.import").exists()
+
+
+def one_full(notes, number, flag):
+    "A reader: in a worker the second recording meets a full disk, then the first goes on."
+    import errno
+    from fractions import Fraction
+    from wmkit.files import DiskFull
+    from wmkit.importers.convert import Recording, Row
+    if number == 1 and not flag.exists():
+        flag.touch()
+        raise DiskFull(errno.ENOSPC, "the disk is full", "here")
+    end = time.monotonic() + 60
+    while multiprocessing.parent_process() and not flag.exists() and time.monotonic() < end:
+        time.sleep(.05)
+    time.sleep(1 if multiprocessing.parent_process() else 0)
+    action = np.zeros(1, np.float32)
+    frames = (Row(np.full((32, 32, 3), 10*i, np.uint8), action) for i in range(4))
+    return Recording(Fraction(10), frames, 4)
+
+
+def test_workers_end_before_the_work_folder_is_left(tmp_path):
+    from wmkit.data.actions import ActionSpace, Channel
+    from wmkit.files import DiskFull
+    from wmkit.importers.convert import Source, convert
+    space = ActionSpace([Channel("jump", "button")])
+    items = {f"rec_{i}": dict(number=i, flag=tmp_path/"flag") for i in range(2)}
+    source = Source("test", items, one_full, space)
+    with pytest.raises(DiskFull, match="1 of 2 recordings are finished and kept"):
+        convert(tmp_path/"new", source, workers=2)
+    assert (tmp_path/".new.import/owner.txt").exists()
+    (tmp_path/"flag").touch()
+    assert len(convert(tmp_path/"new", source, workers=2)) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["flag", "new"]
 
 
 KILL = """

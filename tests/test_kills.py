@@ -149,8 +149,9 @@ def test_a_stopped_import_keeps_what_is_finished(place):
     same_import(place, "imported 3 recordings")
 
 
-def test_an_import_meets_a_full_disk(place):
-    words = "import", "video", "source", "new", "--workers", "0", "--skip-bad"
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_import_meets_a_full_disk(place, workers):
+    words = "import", "video", "source", "new", "--workers", workers, "--skip-bad"
     limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "-", sys.executable, "-c", PROGRAM, *words]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(limited, cwd=place, text=True, capture_output=True,

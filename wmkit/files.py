@@ -119,6 +119,10 @@ def _make_marked(folder, name):
             owner = _claim(folder/_OWNER)
         except FileNotFoundError:
             continue  # another call took the empty folder for a leftover
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
         try:
             owner.write(f"{_mark(name)}, process {os.getpid()}\n")
             owner.flush()
@@ -317,6 +321,11 @@ def _reopen_marked(folder, name):
     raise FileExistsError(f"{folder} is where unfinished work for {name} is kept, but it was not "
                           "made by wmkit: move it away, or choose another name")
 
+def _is_free(folder):
+    "Is nothing there, or an empty folder, which a kill or a full disk left before its mark?"
+    return not os.path.lexists(folder) or (
+        folder.is_dir() and not folder.is_symlink() and not os.listdir(folder))
+
 @contextlib.contextmanager
 def kept_folder(
     folder: Path | str,  # where finished parts are kept from call to call
@@ -324,10 +333,10 @@ def kept_folder(
 ) -> Iterator[Path]:
     "`folder`, made if need be and held by this process; removed after the block if it is empty."
     folder = Path(folder)
-    found = os.path.lexists(folder)
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        owner = _reopen_marked(folder, name) if found else _make_marked(folder, name)
+        open_mark = _make_marked if _is_free(folder) else _reopen_marked
+        owner = open_mark(folder, name)
     with owner:
         try:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)

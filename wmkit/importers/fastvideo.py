@@ -432,7 +432,7 @@ def table_of(video) -> Path:
     names = [f"{video.stem}.npy", f"{video.stem}_action.npy"]
     places = [folder/name for folder in (video.parent, video.parent.parent/"actions")
               for name in names]
-    tables = [path for path in places if path.is_file()]
+    tables = [path for path in places if path.exists()]
     if len(tables) != 1:
         expected = f"expected one: {' or '.join(names)} beside it, or in ../actions"
         raise FileNotFoundError(f"{video} has {len(tables)} action files; {expected}")

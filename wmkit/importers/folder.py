@@ -208,11 +208,11 @@ def is_video(path) -> bool:
     "Is it a video file, or a folder of images?"
     if path.is_dir():
         return any(file.suffix.lower() in IMAGES for file in path.iterdir())
-    return path.suffix.lower() in VIDEOS and path.is_file()
+    return path.suffix.lower() in VIDEOS
 
 def is_table(path) -> bool:
     "Is it an action file by its suffix?"
-    return path.suffix.lower() in TABLES and path.is_file()
+    return path.suffix.lower() in TABLES
 
 # %% ../../nbs/14_import_folder.ipynb #2db114a5
 def find_recordings(folder: Path | str, mapping: dict, where: str) -> dict:
@@ -1206,7 +1206,7 @@ def guess_mapping(folder: Path | str) -> str:
 def find_mapping(folder, name):
     "The checked mapping; where there is no file, an error with one to be mended and saved."
     file = Path(folder)/name
-    if file.is_file():
+    if file.exists():
         return check_mapping(all_inside(folder, file))
     error = FileNotFoundError(
         f"{file} is missing: it says what the columns mean. One guessed from the files that are "
@@ -1248,7 +1248,7 @@ def import_folder(
     folder = opened_folder(source, dest)
     words = find_mapping(folder, mapping)
     space = ActionSpace(rule.channel for rule in rules_from(words["channels"], mapping))
-    items = all_inside(folder, find_recordings(folder, words, str(folder/mapping)))
+    items = all_inside(folder, find_recordings(folder, words, str(folder/mapping)), ("video",))
     own = dict(mapping=words) | (dict(guessed=True) if is_guess(folder, words) else {})
     found = Source("folder", items, read_folder, space, tuple(words.get("states", {})),
                    own, judge_alignment)

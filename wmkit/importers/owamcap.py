@@ -333,7 +333,7 @@ def find_owamcap(folder) -> dict:
     for path in [folder] if one else sorted(folder.rglob("*.mcap")):
         videos = [path.with_suffix(suffix) for suffix in (".mkv", ".mp4")]
         name = path.relative_to(root).with_suffix("").as_posix()
-        items[name] = dict(path=path, videos=[video for video in videos if video.is_file()])
+        items[name] = dict(path=path, videos=[video for video in videos if video.exists()])
     return items
 
 # %% ../../nbs/14_import_owamcap.ipynb #e843b582

@@ -650,7 +650,7 @@ def pictures_of(folder) -> list:
 def table_in(folder):
     "input.csv of a session, there or in data/; None if it has none."
     places = folder/"input.csv", folder/"data/input.csv"
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in places if path.exists()), None)
 
 # %% ../../nbs/14_import_unreal.ipynb #81cad438
 def missing_table(folder):
@@ -744,7 +744,7 @@ OPTIONS = {"1": ("source_fps", "held", "keys"), "2": ("source_fps", "held"),
 def unreal_source(folder, version, convention, **given) -> Source:
     "The recordings in a folder, with the options that their version has."
     version, items = find_unreal(folder, version)
-    all_inside(folder, items)
+    all_inside(folder, items, folders=("folder",))
     own = dict(convention=convention) | {name: given[name] for name in OPTIONS[version]}
     space = LEVELS if version == "2" else key_space(given["keys"], bool(own.get("mouse")))
     return Source(f"unreal version {version}", items, READERS[version], space, options=own,

@@ -25,7 +25,7 @@ VIDEOS = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".ts", ".flv", ".wmv"
 def is_visible_video(path, root) -> bool:
     "Is it a video by its name, and not hidden?"
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in VIDEOS and path.is_file() and not hidden
+    return path.suffix.lower() in VIDEOS and not hidden
 
 # %% ../../nbs/14_import_video.ipynb #03024855
 def find_videos(source: Path | str) -> dict:
