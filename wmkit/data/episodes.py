@@ -1013,6 +1013,8 @@ def video_info(path: Path | str) -> VideoInfo:
     except Exception as e:  # FFmpeg's errors, and what PyAV makes of a header that makes no sense
         why = "truncated, or not a video"
         raise ValueError(f"{path} cannot be opened as a video ({e}): {why}; {_COPY}") from None
+    if info.container == "concat":
+        raise ValueError(f"{path} is a list of other files; expected the video itself: {_COPY}")
     if info.height*info.width > MOST_PIXELS:
         size = f"frames of {info.height}x{info.width}"
         raise ValueError(f"{path} says that it has {size}: its header is damaged; {_COPY}")
@@ -1091,8 +1093,6 @@ def _check_video(self: Dataset, index):
     if (info.height, info.width) != (self.height, self.width):
         size, expected = f"{info.height}x{info.width}", f"{self.height}x{self.width}"
         raise ValueError(f"{where}: frames of {size}; meta/info.json says {expected}: {_AGAIN}")
-    if info.container == "concat":
-        raise ValueError(f"{where} is a list of other files; expected the video itself: {_AGAIN}")
     if info.container == "mpegts":
         fault = "an MPEG transport stream, of which wrong frames would be read"
         raise ValueError(f"{where} is {fault}; remux it: ffmpeg -i IN -c copy OUT.mp4")
