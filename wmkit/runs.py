@@ -1305,7 +1305,7 @@ def _members(names):
     outputs = settings().outputs
     for name in names or [run.name for run in list_runs()]:
         run = Run(outputs/str(name))
-        if (run.folder/"sweep.json").is_file():
+        if names and (run.folder/"sweep.json").is_file():
             yield from (_member(Run(outputs/m.name), m.params) for m in _read_sweep(name).runs)
         elif run.broken and os.path.lexists(run.folder/"run.json"):
             yield _member(run, {})

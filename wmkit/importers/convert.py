@@ -129,7 +129,7 @@ def video_frames(
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            stream.codec_context.options = _STRICT
+            stream.codec_context.options = STRICT
             for packet in container.demux(stream):
                 packets += packet.size > 0
                 for frame in packet.decode():
@@ -141,7 +141,7 @@ def video_frames(
                          f" damaged; {_AGAIN}") from None
 
 # %% ../../nbs/12_convert.ipynb #b7d1c0e4
-_STRICT = dict(err_detect="explode")  # else a damaged frame is made up from its neighbours
+STRICT = dict(err_detect="explode")  # else a damaged frame is made up from its neighbours
 _AGAIN = "copy or download it again, or leave it out"
 
 def _shown(frame, times, path, count):

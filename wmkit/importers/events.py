@@ -18,7 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.actions import ActionSpace, Channel
 from ..data.episodes import video_info
-from .convert import Notes
+from .convert import STRICT, Notes
 
 # %% ../../nbs/12_events.ipynb #4569129f
 VIRTUAL_KEYS = {
@@ -349,7 +349,9 @@ def pick_frames(
 # %% ../../nbs/12_events.ipynb #c37689eb
 def _shown(container, times, wanted):
     "Yield (index, frame) of the wanted frames, up to the first that is missing or damaged."
-    container.streams.video[0].thread_type = "AUTO"
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = STRICT
     wanted = iter(wanted)
     i = next(wanted, None)
     for frame in container.decode(video=0) if i is not None else ():
