@@ -1,5 +1,6 @@
 """How the tests are run: what takes longest goes first, and under CI nothing may be left out."""
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,14 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]  # wmkit need not be installed
 LONGEST = ("test_run_notebooks", "test_fuzz", "test_convert", "test_runs", "test_kills", "browser",
            "quickstart", "open_a_run", "test_import_path", "test_imports", "train_dynamics",
            "test_trainer", "guides")
+
+
+def pytest_configure():
+    "What nohup or a background shell ignores, the commands under test would ignore, too."
+    for number, handler in ((signal.SIGHUP, signal.SIG_DFL),
+                            (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _place(item):
