@@ -679,6 +679,7 @@ def houses(tmp_path_factory):
     PROGRESS.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(f"fuzz {name}"))
                                   for name in CAMPAIGNS])
 def test_spoilt_files(name, houses, monkeypatch):
