@@ -33,6 +33,7 @@ class Channel:
     low: float = 0.
     high: float = 1.
     sign: str = ""    # what + means, e.g. right
+    values: tuple[str, ...] = ()  # what a choice's numbers from low to high are called
 
     def __post_init__(self):
         name, span = f"channel {shown(self.name)}", f"[{self.low}, {self.high}]"
@@ -44,9 +45,37 @@ class Channel:
             raise ValueError(f"{name} is a button, so its range is [0, 1], not {span}")
         if self.kind == "choice" and self.high - self.low >= CHOICES:
             raise ValueError(f"{name}: range {span}; expected at most {CHOICES} choices")
+        object.__setattr__(self, "values", tuple(self.values))  # a list is as good
+        _check_values(self)
+
+# %% ../../nbs/10_actions.ipynb #f82e3b2a
+def _check_values(channel):
+    "ValueError unless a channel's values are a different name for each of its numbers."
+    name, values = f"channel {shown(channel.name)}", channel.values
+    if values and channel.kind != "choice":
+        raise ValueError(f"{name} is a {channel.kind}; only a choice has names for its values")
+    whole = float(channel.low).is_integer() and float(channel.high).is_integer()
+    count = int(channel.high - channel.low) + 1
+    if values and (not whole or len(values) != count):
+        expected = f"whole numbers and a name for each from {channel.low:g} to {channel.high:g}"
+        raise ValueError(f"{name}: {len(values)} names of values; expected {expected}")
+    if len(set(values)) < len(values) or not all(isinstance(v, str) and v for v in values):
+        found = shown(list(values))
+        raise ValueError(f"{name}: values {found}; expected a different name for each")
+
+# %% ../../nbs/10_actions.ipynb #b54a2d4e
+@patch
+def word(self: Channel, value: float) -> str:
+    "What `value` is called: the name of a choice where it has one, else the number."
+    place = value - self.low
+    if float(place).is_integer() and 0 <= place < len(self.values):
+        return self.values[int(place)]
+    return f"{value:g}"
 
 # %% ../../nbs/10_actions.ipynb #e69054d6
 _Bound = Annotated[int, Meta(ge=-10**9, le=10**9)] | Annotated[float, Meta(ge=-1e9, le=1e9)]
+
+_ValueName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 class _ChannelRecord(Schema):
     "A `Channel` in a file."
@@ -56,10 +85,18 @@ class _ChannelRecord(Schema):
     low: _Bound = 0.
     high: _Bound = 1.
     sign: Text = ""
+    values: Annotated[tuple[_ValueName, ...], Meta(max_length=CHOICES)] = ()
 
 class SpaceRecord(Schema):
     "An `ActionSpace` in a file."
     channels: Annotated[list[_ChannelRecord], Meta(min_length=1, max_length=1000)]
+
+# %% ../../nbs/10_actions.ipynb #40951833
+def _channel_dict(channel):
+    "The fields of a channel; `values` only where it has some, as older data sets have none."
+    fields = asdict(channel)
+    values = fields.pop("values")
+    return fields | (dict(values=list(values)) if values else {})
 
 # %% ../../nbs/10_actions.ipynb #ed36294d
 class ActionSpace:
@@ -87,7 +124,7 @@ class ActionSpace:
         return self.names.index(name)
 
     def __getitem__(self, name: str) -> Channel: return self.channels[self.index(name)]
-    def to_dict(self) -> dict: return dict(channels=[asdict(c) for c in self.channels])
+    def to_dict(self) -> dict: return dict(channels=[_channel_dict(c) for c in self.channels])
     @classmethod
     def from_dict(cls, d: dict, where: object = "an action space") -> "ActionSpace":
         "The space that `to_dict` gave; ValueError names `where`, a file, and what is wrong there."
@@ -134,8 +171,8 @@ def check(
 # %% ../../nbs/10_actions.ipynb #175a792d
 @patch
 def vector(self: ActionSpace, **values) -> np.ndarray:
-    "One action, float32 [a]: the named channels set, the rest 0."
-    action = np.zeros((1, self.size), np.float32)
+    "One action, float32 [a]: the named channels set, the rest 0 or the number nearest to it."
+    action = np.array([[min(max(0., c.low), c.high) for c in self.channels]], np.float32)
     for name, value in values.items():
         action[0, self.index(name)] = value
     return self.check(action, "action")[0]
@@ -143,13 +180,17 @@ def vector(self: ActionSpace, **values) -> np.ndarray:
 # %% ../../nbs/10_actions.ipynb #ebc7e041
 @patch
 def describe(self: ActionSpace) -> str:
-    "The channels as a table."
+    "The channels as a table; below it what a choice's numbers are called."
     rows = [("channel", "kind", "unit", "range", "+ is")]
     for c in self.channels:
         rows.append((c.name, c.kind, c.unit or "-", f"[{c.low:g}, {c.high:g}]", c.sign or "-"))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = [[text.ljust(w) for text, w in zip(row, widths)] for row in rows]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    lines = ["  ".join(line).rstrip() for line in lines]
+    for c in self.channels:
+        names = ", ".join(f"{int(c.low) + i} {name}" for i, name in enumerate(c.values))
+        lines += [f"{c.name}: {names}"]*bool(names)
+    return "\n".join(lines)
 
 # %% ../../nbs/10_actions.ipynb #f1eb7e8b
 DOOM = ActionSpace([
@@ -325,8 +366,12 @@ def map_to(
 
 # %% ../../nbs/10_actions.ipynb #8c4b9813
 def _check_alike(mine, theirs):
+    pair = f"{mine.name!r} -> {theirs.name!r}"
     for field in ("kind", "unit", "sign"):
         x, y = getattr(mine, field), getattr(theirs, field)
         if x != y:
-            raise ValueError(f"{mine.name!r} -> {theirs.name!r}: {field} {x!r} is not {y!r};"
+            raise ValueError(f"{pair}: {field} {x!r} is not {y!r};"
                              " convert the values first, then name the channel so")
+    if mine.values and theirs.values and (mine.low, mine.values) != (theirs.low, theirs.values):
+        raise ValueError(f"{pair}: the values {shown(mine.values)} are not {shown(theirs.values)}:"
+                         " number the choices alike first")
