@@ -65,7 +65,7 @@ def make_data(folder):
     "Two minutes of play."
     with contextlib.redirect_stdout(io.StringIO()):
         play = record(folder/"play", episodes=8, frames=120, size=(60, 80), test=2)
-        store = build_frames(play, folder/"frames", size=(32, 32))
+        store = build_frames(play, folder/"frames", (32, 32), "stretch")
     test = Clips(store, "test", 2)
     held_out = to_float(test.get(test.windows(2, 8)).data)
     probe = to_float(test.get(test.windows(2, 28)[:8]).data)

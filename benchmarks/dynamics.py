@@ -193,7 +193,8 @@ def recorded_play():
     "Play that is recorded once, and a tokenizer that is trained once."
     name, data = "bench_dynamics", settings().data
     episodes = record(data/name, episodes=40, frames=400, test=8)
-    frames, folder = build_frames(episodes, data/f"{name}_frames"), data/f"{name}_tokenizer"
+    folder = data/f"{name}_tokenizer"
+    frames = build_frames(episodes, data/f"{name}_frames", (64, 64), "stretch")
     if not folder.exists():
         train_tokenizer(frames, folder)
     tokenizer = load_model(folder)

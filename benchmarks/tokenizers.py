@@ -66,7 +66,7 @@ def play():
     "clips(split, length) of frames that are recorded once."
     data = settings().data
     dataset = record(data/"bench_tokenizers", episodes=20, frames=400, test=4)
-    store = build_frames(dataset, data/"bench_tokenizers_frames")
+    store = build_frames(dataset, data/"bench_tokenizers_frames", (64, 64), "stretch")
     return lambda split, length: Clips(store, split, length)
 
 

@@ -25,7 +25,8 @@ from ..files import Count, Positive, Schema, Text, atomic_folder, check_schema
 from ..files import read_json, require_room, to_plain, write_json
 from .actions import ActionSpace, SpaceRecord
 from .coverage import RARE, ROW_KINDS, row_kinds, transitions
-from .episodes import EPISODES, LONGEST, Dataset, Rate, own_file, read_rate
+from .episodes import EPISODES, LONGEST, Dataset, Rate, check_fit, own_file, read_rate
+from .episodes import same_shape
 from ..findings import small_figure
 
 # %% ../../nbs/17_clips.ipynb #64235dea
@@ -138,50 +139,61 @@ def is_built(dest: Path | str, stamp: dict, what: str) -> bool:
 # %% ../../nbs/17_clips.ipynb #321595ed
 PART = 2**26  # bytes of decoded frames held at a time
 
-def _shrunk(dataset, episode, size):
+def _shrunk(dataset, episode, size, fit):
     "uint8 [t 3 h w]: all frames of an episode, decoded part by part."
     step = min(512, max(16, PART//(3*dataset.height*dataset.width)))
     frames = torch.empty(episode.length, 3, *size, dtype=torch.uint8)
     for start in range(0, episode.length, step):
         stop = min(start + step, episode.length)
-        frames[start:stop] = dataset.frames(episode.index, start, stop, size=size)
+        frames[start:stop] = dataset.frames(episode.index, start, stop, size, fit)
     return frames
 
 # %% ../../nbs/17_clips.ipynb #aae76b7c
-def _stored_episodes(dataset, size):
+def _stored_episodes(dataset, size, fit):
     "What `write_store` takes, episode by episode."
     for e in dataset.episodes:
         actions, known = led_to(dataset.actions(e.index), dataset.known(e.index))
-        frames = _shrunk(dataset, e, size)
+        frames = _shrunk(dataset, e, size, fit)
         yield e.index, e.split, dict(frames=frames, actions=actions, known=known)
 
 # %% ../../nbs/17_clips.ipynb #c2af84e5
 def build_frames(
     dataset: Dataset,
-    dest: Path | str,                  # the store's folder
-    size: tuple[int, int] = (64, 64),  # height, width
+    dest: Path | str,                       # the store's folder
+    size: tuple[int, int] | None = None,    # height, width; default: the data set's own
+    fit: str = "letterbox"                  # of another shape: letterbox, crop or stretch
 ) -> Path:
     """The store of every episode: uint8 `frames` [t 3 h w], led-to `actions` [t a], `known` [t].
 
     ValueError names the first fault that `Dataset.validate` finds, before anything is written."""
+    size = tuple(size or (dataset.height, dataset.width))
     stamp = dict(source=dataset.fingerprint(), size=list(size), fps=str(dataset.fps))
+    stamp |= _fit_stamp(dataset, size, fit)
     if not is_built(dest, stamp, "frames"):
         dataset.validate()
-        episodes = _stored_episodes(dataset, size)
+        episodes = _stored_episodes(dataset, size, fit)
         lengths = [e.length for e in dataset.episodes]
         total, row = sum(lengths), 3*size[0]*size[1] + 4*dataset.space.size + 1
         require_room(dest, total*row, max(lengths)*row)
         write_store(dest, "frames", stamp, dataset.space, dataset.fps, episodes, total)
     return Path(dest)
 
+def _fit_stamp(dataset, size, fit):
+    "How frames came to another shape; a stamp without a word says: not at all, or squeezed."
+    own = dataset.height, dataset.width
+    changed = check_fit(fit) != "stretch" and not same_shape(own, size)
+    return dict(fit=fit) if changed else {}
+
 # %% ../../nbs/17_clips.ipynb #2ba8371c
 def store_name(
-    dataset: str,                     # name of the data set
-    size: tuple[int, int] = (64, 64)  # height, width
+    dataset: str,                      # name of the data set
+    size: tuple[int, int] = (64, 64),  # height, width
+    fit: str = "stretch"               # how frames of another shape came to it
 ) -> str:
     "What run notebooks call its frame store."
     shown = "" if tuple(size) == (64, 64) else f"_{size[0]}x{size[1]}"
-    return f"{dataset}_frames{shown}"
+    way = "" if fit == "stretch" else f"_{fit}"
+    return f"{dataset}_frames{shown}{way}"
 
 # %% ../../nbs/17_clips.ipynb #a212aaff
 @dataclass

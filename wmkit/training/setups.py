@@ -76,7 +76,7 @@ def open_frames(
     folder, size = run.data/dataset, tuple(size)
     if dataset == "smoke":
         record(folder, episodes=8, frames=80, test=3)
-    store = build_frames(Dataset(folder), run.data/store_name(dataset, size), size)
+    store = build_frames(Dataset(folder), run.data/store_name(dataset, size), size, "stretch")
     return Frames(dataset, store, Clips(store, "train", length), Clips(store, "test", length))
 
 def spread(
