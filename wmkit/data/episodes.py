@@ -35,6 +35,9 @@ from .actions import ActionSpace, SpaceRecord
 VERSION = "v3.0"
 VIDEO = "observation.images.screen"
 STATE = "observation.state"
+REWARD, DONE = "next.reward", "next.done"  # of the step from a row's frame to the next one
+OUTCOMES = {REWARD: "float32", DONE: "bool"}
+OUTCOME_KINDS = {REWARD: "numbers", DONE: "true or false"}
 FILES_A_CHUNK = 1000
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
@@ -123,7 +126,7 @@ def _video_feature(fps, height, width):
     return dict(dtype="video", shape=shape, names=names, info=info)
 
 # %% ../../nbs/11_episodes.ipynb #4aa5af3e
-def _features(space, states, fps, height, width):
+def _features(space, states, outcomes, fps, height, width):
     "LeRobot's `features`: dtype, shape and names of every column and of the video."
     vectors = dict(action=space.names)
     if states:
@@ -133,6 +136,7 @@ def _features(space, states, fps, height, width):
         features[key] = dict(dtype="float32", shape=[len(names)], names=names)
     features[VIDEO] = _video_feature(fps, height, width)
     numbers = dict(timestamp="float32", known="bool")  # known: False where the action is unknown
+    numbers |= {name: OUTCOMES[name] for name in outcomes}
     numbers |= dict.fromkeys("frame_index episode_index index task_index".split(), "int64")
     return features | {k: dict(dtype=t, shape=[1], names=None) for k, t in numbers.items()}
 
@@ -340,7 +344,8 @@ class EpisodeWriter:
         self.height, self.width, self.states = height, width, states
         self.about = about or {}
         self.episodes, self.tasks, self.total, self.rows = [], [], 0, None
-        self.moments = {k: Moments() for k in ("action", STATE, VIDEO)}
+        self.outcomes = None  # which of `OUTCOMES` there are; the first row says so
+        self.moments = {k: Moments() for k in ("action", STATE, REWARD, VIDEO)}
         self.data = self.video = None
         self.atomic = atomic_folder(self.root)
         self.folder = self.atomic.__enter__()
@@ -408,20 +413,39 @@ def _check_row(self: EpisodeWriter, frame, action, state, known):
     if not isinstance(known, (bool, np.bool_)):
         raise ValueError(f"{where}: known is {known!r}; expected True or False")
 
+# %% ../../nbs/11_episodes.ipynb #3a03fd36
+@patch
+def _check_outcome(self: EpisodeWriter, reward, done):
+    "ValueError for a reward or a done that is none, or that other rows do not have."
+    where = f"episode {len(self.episodes)}, frame {len(self.rows)}"
+    found = tuple(name for name, value in zip(OUTCOMES, (reward, done)) if value is not None)
+    self.outcomes = found if self.outcomes is None else self.outcomes
+    if found != self.outcomes:
+        given, wanted = (" and ".join(names) or "neither" for names in (found, self.outcomes))
+        raise ValueError(f"{where}: {given} of {' and '.join(OUTCOMES)}; expected {wanted}, as in "
+                         "the rows before")
+    if reward is not None and not np.isfinite(np.float32(reward)):
+        raise ValueError(f"{where}: the reward is {reward}; expected a number")
+    if done is not None and not isinstance(done, (bool, np.bool_)):
+        raise ValueError(f"{where}: done is {done!r}; expected True or False")
+
 # %% ../../nbs/11_episodes.ipynb #88a09763
 @patch
 def add(self: EpisodeWriter,
     frame: np.ndarray,   # uint8 h w 3
     action: np.ndarray,  # float [a], taken at this frame
     state: Iterable[float] = (),  # [number of states]
-    known: bool = True   # False: the action is unknown (a bare video); give zeros
+    known: bool = True,  # False: the action is unknown (a bare video); give zeros
+    reward: float | None = None,  # of the step from this frame; None: the source has none
+    done: bool | None = None      # did that step end the episode? None: the source does not say
 ) -> None:
     "Add a frame with the action taken at it."
     action, state = np.asarray(action, np.float32), np.asarray(state, np.float32)
     self._check_row(frame, action, state, known)
+    self._check_outcome(reward, done)
     if len(self.rows) % 8 == 0:  # a sample of frames and pixels is enough for the statistics
         self.moments[VIDEO].add(frame[::4, ::4].reshape(-1, 3)/255)
-    self.rows.append((action, state, bool(known)))
+    self.rows.append((action, state, bool(known), reward, done))
     self.video.add(frame)
 
 # %% ../../nbs/11_episodes.ipynb #79e7c3a1
@@ -435,9 +459,11 @@ def end(self: EpisodeWriter) -> None:
         raise ValueError(f"episode {index} has {n} frames; at most {LONGEST} are kept in one")
     self.video.close()
     self.video = None
-    actions, states, known = (np.stack(column) for column in zip(*self.rows))
+    *columns, rewards, dones = zip(*self.rows)
+    actions, states, known = map(np.stack, columns)
     actions = self.space.check(actions, f"episode {index}")
-    self._write_rows(_Rows(actions, states, known, self.task, self.seed))
+    outcomes = _outcome_columns(self.outcomes, rewards, dones)
+    self._write_rows(_Rows(actions, states, known, self.task, self.seed, outcomes))
     self.rows = None
 
 # %% ../../nbs/11_episodes.ipynb #10b56de6
@@ -449,6 +475,12 @@ class _Rows:
     known: np.ndarray    # t, bool
     task: str
     seed: int
+    outcomes: dict       # {name: [t]}, of `OUTCOMES`
+
+def _outcome_columns(names, *columns):
+    "{name: array [t]} of the rewards and dones that there are."
+    there = [(name, column) for name, column in zip(OUTCOMES, columns) if name in names]
+    return {name: np.asarray(column, OUTCOMES[name]) for name, column in there}
 
 # %% ../../nbs/11_episodes.ipynb #6f58a3e6
 @patch
@@ -461,6 +493,7 @@ def _row_table(self: EpisodeWriter, rows, index):
         columns[STATE] = _vector_column(rows.states)
     seconds = (t/float(self.fps)).astype(np.float32)
     columns |= dict(timestamp=pa.array(seconds), known=pa.array(rows.known))
+    columns |= {name: pa.array(values) for name, values in rows.outcomes.items()}
     numbers = dict(frame_index=t, episode_index=np.full_like(t, index), index=t + self.total,
                    task_index=np.full_like(t, self.tasks.index(rows.task)))
     return pa.table(columns | {k: pa.array(v.astype(np.int64)) for k, v in numbers.items()})
@@ -498,6 +531,8 @@ def _write_rows(self: EpisodeWriter, rows):
     self.moments["action"].add(rows.actions)
     if self.states:
         self.moments[STATE].add(rows.states)
+    if REWARD in rows.outcomes:
+        self.moments[REWARD].add(rows.outcomes[REWARD][:, None])
     if rows.task not in self.tasks:
         self.tasks.append(rows.task)
     table, (chunk, file) = self._row_table(rows, index), divmod(index, FILES_A_CHUNK)
@@ -518,7 +553,7 @@ def _info(self: EpisodeWriter, test):
     counts = dict(total_episodes=n, total_frames=self.total, total_tasks=len(self.tasks))
     sizes = dict(chunks_size=FILES_A_CHUNK, data_files_size_in_mb=100, video_files_size_in_mb=200)
     paths = dict(data_path=DATA_PATH, video_path=VIDEO_PATH)
-    features = _features(self.space, self.states, self.fps, self.height, self.width)
+    features = _features(self.space, self.states, self.outcomes, self.fps, self.height, self.width)
     ours = dict(space=self.space.to_dict(), fps=str(self.fps), actions="at", about=self.about)
     return (dict(codebase_version=VERSION, robot_type="player") | counts | sizes
             | dict(fps=float(self.fps), splits=splits) | paths
@@ -754,6 +789,15 @@ def _read_states(info, space, file):
                          f"{expected}; expected the same: mend the wrong ones")
     return _read_names(info, STATE, file) if STATE in info.features else []
 
+def _read_outcomes(info, file):
+    "The names of those of `OUTCOMES` that the rows have."
+    names = tuple(name for name in OUTCOMES if name in info.features)
+    for name in names:
+        shape = _feature(info, name, file).shape
+        if shape != [1]:
+            raise ValueError(f"{file}: features.{name}.shape is {shape}; expected [1]")
+    return names
+
 # %% ../../nbs/11_episodes.ipynb #df28971a
 _SPLIT = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 
@@ -842,6 +886,7 @@ class Dataset:
         self.space = ActionSpace.from_dict(self.info["wmkit"]["space"], file)
         self.fps, (self.height, self.width) = _read_fps(info, file), _read_size(info, file)
         self.states_names = _read_states(info, self.space, file)
+        self.outcomes = _read_outcomes(info, file)  # next.reward and next.done, where it has them
         self.about = info.wmkit.about
         self.table = table = _read_table(self.root, info)
         splits = _split_names(info.splits, len(table["task"]), file)
@@ -918,6 +963,7 @@ def _row_file(self: Dataset, index):
                    _Column("index", needed=False), _Column("task_index", needed=False)]
         if self.states_names:
             columns.append(_Column(STATE, "numbers", len(self.states_names)))
+        columns += [_Column(name, OUTCOME_KINDS[name]) for name in self.outcomes]
         place = tuple(int(self.table[f"data/{k}"][index]) for k in ("chunk_index", "file_index"))
         self._rows = state, _RowFile(path, columns, 2*self._expected_rows()[place])
     return self._rows[1]
@@ -963,6 +1009,25 @@ def states(self: Dataset, index: int) -> torch.Tensor:
         raise ValueError(f"{self.root} has no {STATE}")
     rows, n = self.rows(index, [STATE]), len(self.states_names)
     return torch.from_numpy(_vectors(rows, STATE, n, self._where(index)))
+
+# %% ../../nbs/11_episodes.ipynb #07703c26
+@patch
+def _outcome(self: Dataset, index, name):
+    "The cells [t] of one of `OUTCOMES`."
+    if name not in self.outcomes:
+        raise ValueError(f"{self.root} has no {name}: what it was made from has none")
+    rows, where = self.rows(index, [name]), self._where(index)
+    return torch.from_numpy(_cells(rows, _Column(name, OUTCOME_KINDS[name]), where).copy())
+
+@patch
+def rewards(self: Dataset, index: int) -> torch.Tensor:
+    "float32 [t] of episode `index`: the reward of the step **from** each frame."
+    return self._outcome(index, REWARD).float()
+
+@patch
+def dones(self: Dataset, index: int) -> torch.Tensor:
+    "bool [t] of episode `index`: did the step from this frame end it?"
+    return self._outcome(index, DONE).bool()
 
 # %% ../../nbs/11_episodes.ipynb #1fdabf38
 class VideoInfo(NamedTuple):
@@ -1311,6 +1376,10 @@ def _check_values(self: Dataset, e):
     where = self._where(e.index)
     self.space.check(self.actions(e.index).numpy(), where)
     self.known(e.index)
+    for name in self.outcomes:
+        wrong = ~np.isfinite(self._outcome(e.index, name).numpy())
+        if wrong.any():
+            raise _row_error(where, int(wrong.argmax()), name, "no number", "a number")
     if self.states_names:
         wrong = np.argwhere(np.isinf(self.states(e.index).numpy()))  # NaN: not measured
         if len(wrong):
@@ -1412,6 +1481,10 @@ def _check_joins(self: EpisodeWriter, dataset):
         if mine != theirs:
             advice = "import both with the same options"
             raise ValueError(f"{where}: its {field} is {theirs}, not {mine}; {advice}")
+    if dataset.outcomes != self.outcomes:
+        sides = dataset.outcomes, self.outcomes
+        found, wanted = (" and ".join(names) or "none" for names in sides)
+        raise ValueError(f"{where}: of {' and '.join(OUTCOMES)} it has {found}, not {wanted}")
     theirs = list(dataset.states_names)
     if theirs != list(self.states):
         raise ValueError(f"{where}: its states are {theirs}, not {list(self.states)}")
@@ -1429,6 +1502,7 @@ def adopt(self: EpisodeWriter,
     dataset: Dataset  # of the same channels, states, rate and size
 ) -> None:
     "Take over all episodes of `dataset` as they are."
+    self.outcomes = dataset.outcomes if self.outcomes is None else self.outcomes
     self._check_joins(dataset)
     dataset.validate()
     for e in dataset.episodes:
@@ -1437,7 +1511,9 @@ def adopt(self: EpisodeWriter,
         if self.states:
             states = dataset.states(e.index).numpy()
         actions, known = dataset.actions(e.index).numpy(), dataset.known(e.index).numpy()
-        self._write_rows(_Rows(actions, states, known, e.task, e.seed))
+        outcomes = {name: dataset._outcome(e.index, name).numpy() for name in dataset.outcomes}
+        outcomes = {name: v.astype(OUTCOMES[name]) for name, v in outcomes.items()}
+        self._write_rows(_Rows(actions, states, known, e.task, e.seed, outcomes))
     self.moments[VIDEO].add_result(_read_stats(dataset.root)[VIDEO])
 
 # %% ../../nbs/11_episodes.ipynb #ad26dc60
