@@ -6,7 +6,7 @@
 __all__ = ['FORMATS', 'MAPPING', 'COMMANDS', 'import_help', 'parser', 'missing_package', 'main']
 
 # %% ../nbs/90_cli.ipynb #1cb2edb1
-import argparse, ast, importlib.util, inspect, re, sys
+import argparse, ast, importlib.util, inspect, itertools, re, sys
 from pathlib import Path
 from .core import settings
 from .files import read_yaml
@@ -159,9 +159,9 @@ channels:                   # a line for each; columns without one are reported
 
 COMMANDS = """wmkit import folder my_game data/my_game --fps 10 --size 144 256
 wmkit doctor data/my_game
-wmkit run train_tokenizer -f configs/train_tokenizer.yaml -p dataset my_game --name my_eyes
-wmkit run train_dynamics -f configs/train_dynamics.yaml -p dataset my_game""" + (
-    " -p tokenizer my_eyes/tokenizer --name my_world\n")
+wmkit run train_tokenizer -f train_tokenizer -p dataset my_game --name my_eyes
+wmkit run train_dynamics -f train_dynamics -p dataset my_game --name my_world
+"""
 
 _HELP = """usage: wmkit import FORMAT SOURCE DEST [options]
 
@@ -269,9 +269,14 @@ def _add_import(add):
     p.set_defaults(call=_import)
 
 # %% ../nbs/90_cli.ipynb #da7a0002
+def _data_folder(name):
+    "A folder by its path, or the one of that name among the data sets."
+    by_name = settings().data/name
+    return by_name if by_name.is_dir() and not Path(name).exists() else Path(name)
+
 def _inspect(args):
     from wmkit.data.reshape import inspect_folder
-    print(inspect_folder(args.data))
+    print(inspect_folder(_data_folder(args.data)))
     return 0
 
 def _convert(args):
@@ -279,13 +284,13 @@ def _convert(args):
     names = "size fps crop only test stretch workers skip_bad".split()
     given = {name: getattr(args, name) for name in names}
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    print(reshape_dataset(args.data, args.dest, **given))
+    print(reshape_dataset(_data_folder(args.data), args.dest, **given))
     return 0
 
 # %% ../nbs/90_cli.ipynb #da7a0003
 def _add_convert(add):
     p = add("convert", "another size or rate; after a kill, the same call goes on")
-    p.add_argument("data", help="folder of a data set")
+    p.add_argument("data", help="a data set: its folder or its name")
     p.add_argument("dest", help="folder of the new data set, such as data/NAME")
     p.add_argument("--size", **_TAKES["size"], help="height and width; frames of another shape are "
                    "cut to it around their middle")
@@ -306,7 +311,7 @@ def _add_data(add):
                                 parser_class=_Parser)
     def inner(name, text): return commands.add_parser(name, help=text, description=text)
     q = inner("inspect", "what is in a data set, a store or a folder of recordings")
-    q.add_argument("data", help="the folder")
+    q.add_argument("data", help="the folder, or the name of a data set")
     q.set_defaults(call=_inspect)
     _add_convert(inner)
 
@@ -360,14 +365,31 @@ def missing_package(error: ModuleNotFoundError) -> str:
     return f"{package} is not installed; it comes with: pip install 'wmkit[{extra}]'"
 
 # %% ../nbs/90_cli.ipynb #a1d0c006
+def _list_hint(argv):
+    "How a list is written, where more than one value follows a `-p NAME`."
+    for i in (i for i, word in enumerate(argv) if word == "-p"):
+        words = itertools.takewhile(lambda word: not re.match("-[a-z-]", word), argv[i + 1:])
+        name, *values = [*words, ""]
+        numbers = re.findall(r"-?[\d.]+(?:e-?\d+)?", " ".join(values))
+        if len(numbers) > 1:
+            return f'; -p takes one value: write a list as -p {name} "[{", ".join(numbers)}]"'
+    return ""
+
+def _parse(argv):
+    try:
+        return parser().parse_args(argv)
+    except ValueError as e:
+        raise ValueError(f"{e}{_list_hint(argv)}") from None
+
 def _call(argv):
     "Do what the command line says; its exit code. What was printed has arrived."
     try:
-        args = parser().parse_args(argv)
+        args = _parse(sys.argv[1:] if argv is None else argv)
         return args.call(args)
     finally:
         sys.stdout.flush()
 
+# %% ../nbs/90_cli.ipynb #c0a40101
 def main(argv: list | None = None) -> int:
     "Entry point of the `wmkit` command; returns the exit code."
     try:

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['POLICY', 'now', 'environment', 'machine', 'Run', 'list_runs', 'StopFlag', 'find_notebook', 'read_parameters',
-           'check_params', 'parse_value', 'read_values', 'start_run', 'mute', 'run_notebook', 'sweep_members',
-           'check_sweep', 'sweep', 'Table', 'runs_table', 'compare_runs']
+           'check_params', 'parse_value', 'find_named', 'read_values', 'start_run', 'mute', 'run_notebook',
+           'sweep_members', 'check_sweep', 'sweep', 'Table', 'runs_table', 'compare_runs']
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
-import ast, contextlib, errno, fcntl, html, importlib.metadata, importlib.util, itertools, json
-import logging, math, os, platform, re, shutil, signal, stat, subprocess, sys, tempfile
+import ast, contextlib, difflib, errno, fcntl, html, importlib.metadata, importlib.util
+import itertools, json, logging, math, os, platform, re, shutil, signal, stat, subprocess, sys, tempfile
 import threading, time
 from dataclasses import dataclass
 from datetime import datetime
@@ -565,6 +565,14 @@ def _yaml_hint(value, default):
         written = re.sub(r"(\.\d+?)0*e([+-])0", r"\1e\2", f"{number:e}")
     return f"; YAML reads {value[:60]} as text: write {written}"
 
+def _written(value, default):
+    "How a list or a dict is written on a command line, by what was given or by its default."
+    if not isinstance(default, (list, dict)) or not isinstance(value, str):
+        return ""
+    words = re.findall(r"[^\s,\[\]]+", value)
+    example = f"[{', '.join(words)}]" if isinstance(default, list) and words else f"{default}"
+    return f'; write it as "{example}"'
+
 def check_value(name:str, value:object, default:object, here:str="") -> object:
     "`value` in the type of `default`, or a ValueError that says how to write it."
     if isinstance(value, list) and isinstance(default, list) and default:
@@ -574,7 +582,8 @@ def check_value(name:str, value:object, default:object, here:str="") -> object:
     if isinstance(default, float) and type(value) is int:
         return float(value)
     raise ValueError(f"{here}parameter {name} = {shown(value)} is {_kind(value)}, but its default "
-                     f"{default!r} is {_kind(default)}{_yaml_hint(value, default)}")
+                     f"{default!r} is {_kind(default)}{_yaml_hint(value, default)}"
+                     f"{_written(value, default)}")
 
 # %% ../nbs/03_runs.ipynb #292616c1
 def check_params(
@@ -610,6 +619,118 @@ def parse_value(name:str, text:str, default:object) -> object:
     except ValueError:
         kind = "a whole" if isinstance(default, int) else "a"
         raise ValueError(f"parameter {name}: {text!r} is not {kind} number") from None
+
+# %% ../nbs/03_runs.ipynb #c0a40002
+@dataclass(frozen=True)
+class _Shelf:
+    "Where things lie that a parameter can name, and what the folder of one holds."
+    kind: str       # what the comment of such a parameter begins with
+    house: str      # the folder of settings.ini
+    holds: tuple    # a file in it, one of these
+    part: str = ""  # of a run's checkpoints
+    made: str = ""  # how one is made
+
+    @property
+    def root(self) -> Path: return getattr(settings(), self.house)
+
+    def has(self, folder):
+        "Is there one in this folder?"
+        return any(any(folder.glob(pattern)) for pattern in self.holds)
+
+    def names(self):
+        "Those that there are, the newest last."
+        found = [f for f in self.root.glob(f"*/{self.part}".rstrip("/")) if self.has(f)]
+        found.sort(key=lambda f: f.stat().st_mtime)
+        return [str(f.relative_to(self.root)) for f in found if "_latents_" not in f.name]
+
+_MODEL = "step_*/card.json", "config.json"
+_SHELVES = {shelf.kind: shelf for shelf in (
+    _Shelf("data set", "data", ("meta/info.json",), made="wmkit import or wmkit record makes one"),
+    _Shelf("frames", "data", ("store.json",), made="a training makes them"),
+    _Shelf("tokenizer", "checkpoints", _MODEL, "tokenizer", "wmkit run train_tokenizer makes one"),
+    _Shelf("world", "checkpoints", _MODEL, "dynamics", "wmkit run train_dynamics makes one"))}
+
+# %% ../nbs/03_runs.ipynb #c0a40003
+@patch
+def missing(self:_Shelf, value, where):
+    "What to say where nothing of that name is there."
+    names = self.names()
+    close = difflib.get_close_matches(value, names, 1, .5)
+    close = close or [n for n in names if n.split("/")[0] == Path(value).name][:1]
+    guess = f"; did you mean {close[0]}?" if close else ""
+    there = f"there are {', '.join(names[-8:])}" if names else f"there is none yet: {self.made}"
+    return (f"{where}: no {self.kind} {shown(value)}, neither in {self.root} nor as a path from "
+            f"here{guess} ({there})")
+
+@patch
+def find(self:_Shelf, value, where):
+    "The name of what `value` names: relative to the shelf; a path for a model that lies elsewhere."
+    named, here = (Path(os.path.abspath(p)) for p in (self.root/value, Path(value).expanduser()))
+    places = [named, here]
+    if self.part:
+        run = [Run(here).checkpoints/self.part] if (here/"run.json").is_file() else []
+        places += [named/self.part, here/self.part, *run]
+    found = next((place for place in places if self.has(place)), None)
+    if found is None:
+        raise FileNotFoundError(self.missing(value, where))
+    real = [Path(os.path.realpath(path)) for path in (self.root, found)]
+    for root, place in ((self.root, found), real):
+        if place.is_relative_to(root):
+            return str(place.relative_to(root))
+    if not self.part:
+        raise ValueError(f"{where}: {found} lies outside of {self.root}, where what is made of it "
+                         f"is kept, too; link it there: ln -s {found} {self.root}/")
+    return str(found)
+
+# %% ../nbs/03_runs.ipynb #c0a40005
+_NEWEST = "newest"
+
+def _kinds(notebook):
+    "{parameter: shelf} of the parameters whose comment says that they name something."
+    lines, found = _tagged_source(notebook).splitlines(), {}
+    for node in _parameter_lines(notebook):
+        said = re.search(r"#\s*([a-z ]+):", lines[node.end_lineno - 1][node.end_col_offset or 0:])
+        if said and said[1] in _SHELVES:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            found[ast.unparse(target)] = _SHELVES[said[1]]
+    return found
+
+def _dataset_of(checkpoint):
+    "The data set whose frames a tokenizer was trained on, by its card."
+    card = max(checkpoint.glob("step_*/card.json"), default=checkpoint/"card.json")
+    with contextlib.suppress(ValueError, OSError):
+        name = read_json(card, dict[str, Any]).get("dataset")
+        return name.rpartition("_frames")[0] if isinstance(name, str) else None
+
+def _newest(shelf, dataset, where):
+    "The newest tokenizer that was trained on a data set."
+    mine = [name for name in shelf.names() if _dataset_of(shelf.root/name) == dataset]
+    if not mine:
+        names = ", ".join(shelf.names()[-8:])
+        there = f"; those of other data sets: {names}" if names else ""
+        raise FileNotFoundError(f"{where}: no tokenizer was trained on {dataset} yet{there}. Train "
+                                f"one: wmkit run train_tokenizer -p dataset {dataset}")
+    print(f"wmkit: tokenizer = {mine[-1]}, the newest that was trained on {dataset}", flush=True)
+    return mine[-1]
+
+# %% ../nbs/03_runs.ipynb #c0a40006
+def find_named(
+    notebook:Path,
+    params:dict    # checked; those that name something are looked up unless they are the defaults
+) -> dict:
+    "`params` with the names of what they name; an error says what is missing and what there is."
+    kinds, defaults, found = _kinds(notebook), read_parameters(notebook), dict(params)
+    named = {name: shelf for name, shelf in kinds.items() if params.get(name)
+             and isinstance(params[name], str) and params[name] != defaults[name]}
+    for name, shelf in named.items():
+        if params[name] != _NEWEST or shelf.part != "tokenizer":
+            found[name] = shelf.find(params[name], f"parameter {name}")
+    datasets = [found[name] for name, shelf in kinds.items() if shelf.kind == "data set"
+                and name in found]
+    for name, shelf in named.items():
+        if params[name] == _NEWEST and shelf.part == "tokenizer":
+            found[name] = _newest(shelf, datasets[0] if datasets else "", f"parameter {name}")
+    return found
 
 # %% ../nbs/03_runs.ipynb #4cb87fa5
 def _this_notebook(values):
@@ -1057,9 +1178,13 @@ def _check_unfinished(run):
     if run.info["status"] == "done":
         raise ValueError(f"run {run.name} is done: there is nothing to continue")
 
+def _as_recorded(run, notebook, params):
+    "What is given for a run that goes on, with names as the run recorded them."
+    return find_named(notebook, {name: v for name, v in params.items() if v != _NEWEST})
+
 def _check_unchanged(run, notebook, params):
     "ValueError where parameters differ from those that the run began with."
-    recorded = run.params
+    recorded, params = run.params, _as_recorded(run, notebook, params)
     missing = "not there"
     changed = [f"{name} ({recorded.get(name, missing)} -> {value})"
                for name, value in params.items() if recorded.get(name, missing) != value]
@@ -1102,7 +1227,7 @@ def run_notebook(
             os.replace(executed, found.folder/f"notebook.{number}.ipynb")
         return _execute(found, path)
     path = find_notebook(notebook)
-    params = check_params(path, params or {})
+    params = find_named(path, check_params(path, params or {}))
     return _execute(Run.create(run, params, notebook=_within_root(path)), path)
 
 # %% ../nbs/03_runs.ipynb #2e4e9ecc
@@ -1159,7 +1284,7 @@ def check_sweep(notebook:Path, spec:dict, where:object="sweep") -> list:
     "The parameters of each member; ValueError names the file `where` the sweep stands."
     members = sweep_members(spec, where)
     for params in members:
-        check_params(notebook, params, where)
+        find_named(notebook, check_params(notebook, params, where))
     return members
 
 def _create_sweep(notebook, spec, name):
