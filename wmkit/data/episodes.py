@@ -17,6 +17,7 @@ import math
 import os
 import re
 import shutil
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -1232,19 +1233,26 @@ def _check_video(self: Dataset, index):
 # %% ../../nbs/11_episodes.ipynb #63fdb095
 # rows of these widths come with padding, at which decord stops (found by trying 4 to 400)
 _PADDED = {4, 6, 8, 12, 16, 24, 48, 72}
-_INHERITED = []  # readers that came through a fork: closing one would wait for its threads for ever
+_READERS = weakref.WeakSet()  # of this process
+
+def _abandon_readers():
+    "In a forked process: never close the parent's readers, which would wait for threads for ever."
+    for reader in _READERS:
+        reader._handle = None
+    _READERS.clear()
+
+os.register_at_fork(after_in_child=_abandon_readers)
 
 @patch
 def _reader_of(self: Dataset, index):
     "decord's reader of episode `index`, kept in this process; None where PyAV has to decode."
     process = os.getpid()
-    if self._reader is not None and self._reader[0] != process:
-        _INHERITED.append(self._reader)
     if self._reader is None or self._reader[:2] != (process, index):
         found, decord = self._check_video(index), _decord()
         reader = None
         if decord is not None and found.codec != "av1" and found.width not in _PADDED:
             reader = decord.VideoReader(str(self.path(index)), num_threads=1)
+            _READERS.add(reader)
         self._reader = process, index, reader
     return self._reader[2]
 
