@@ -137,9 +137,13 @@ def same_import(place, expected):
     assert not hidden(place) and not os.listdir(place/"tmp")
 
 
+def begun(place): return any(place.glob(".new.import/.part*"))
+
+
 def test_a_stopped_import_keeps_what_is_finished(place):
     process = start(place, *IMPORT)
-    wait_for(lambda: any(place.glob(".new.import/.part*/*/dataset/videos")), "the workers", 200)
+    wait_for(lambda: begun(place) or process.poll() is not None, "the workers", 200)
+    assert begun(place), process.communicate()[0]
     os.killpg(process.pid, signal.SIGTERM)  # as a batch system: to the workers, too
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 143, said
