@@ -6,6 +6,7 @@ keep what they have; --slow runs the slow ones too.
 """
 import argparse
 import contextlib
+import faulthandler
 import os
 import re
 import sys
@@ -64,7 +65,9 @@ def execute(file, slow=False):
     os.environ["IN_TEST"] = "1"
     with contextlib.chdir(file.parent):
         for cell in cells:
+            faulthandler.dump_traceback_later(CELL_SECONDS - 10)  # where a cell stands still
             shell.cell(cell, timeout=CELL_SECONDS)
+            faulthandler.cancel_dump_traceback_later()
             found[cell.id] = [without_temporary(output) for output in cell.outputs]
             if shell.exc:
                 return found, shell.prettytb(fname=file)

@@ -492,6 +492,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wmkit.data.episodes._RowFile.__init__': ('episodes.html#_rowfile.__init__', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._RowFile.read': ('episodes.html#_rowfile.read', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._Rows': ('episodes.html#_rows', 'wmkit/data/episodes.py'),
+                                     'wmkit.data.episodes._abandon_readers': ('episodes.html#_abandon_readers', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._cells': ('episodes.html#_cells', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._check_columns': ('episodes.html#_check_columns', 'wmkit/data/episodes.py'),
                                      'wmkit.data.episodes._check_form': ('episodes.html#_check_form', 'wmkit/data/episodes.py'),
