@@ -281,6 +281,37 @@ def test_signals_to_every_process(house, launch, monkeypatch):
     assert not [file.name for file in run.folder.iterdir() if file.name in (".room", "kernel.pid")]
 
 
+PREPARE = """\
+import time
+from wmkit.runs import StopFlag, start_run
+run = start_run()
+print("preparing", flush=True)
+try:
+    for _ in range(600): time.sleep(.1)
+finally: print("cleaned up", flush=True)"""
+
+
+def test_stopped_while_it_prepares(house, launch):
+    "A recording or an encoding that nothing has been trained on: the run ends at once."
+    kernel = dict(display_name="python3", language="python", name="python3")
+    cells = [mk_cell("size = [64, 64]", metadata=dict(tags=["parameters"])), mk_cell(PREPARE)]
+    write_nb(new_nb(cells, meta=dict(kernelspec=kernel)), house/"nbs/runs/slow.ipynb")
+    for words, ask in ((("slow", "--name", "slow"), lambda process: process.send_signal(2)),
+                       (("--resume", "slow"), lambda process: Path("outputs/slow/STOP").touch())):
+        log = Path("outputs/slow/log.txt")
+        before = log.read_text().count("preparing") if log.exists() else 0
+        process = launch("run", *words)
+        wait_for(lambda: log.exists() and log.read_text().count("preparing") > before, "the cell")
+        asked = time.monotonic()
+        ask(process)
+        output = said(process)
+        assert process.returncode == 0 and time.monotonic() - asked < 30, output
+        assert "stopping slow after this step" in output and "cleaned up" in output
+        assert "slow stopped after" in output and "TCP" not in output
+        run = Run.open("slow")
+        assert (run.status, run.info["error"]) == ("stopped", None)
+
+
 def test_full_disk(house, launch, monkeypatch):
     slow = "-p", "delay", "0", "-p", "steps", "900"
     process = launch("run", "train", "--name", "full", *slow, largest=20_000)

@@ -9,19 +9,19 @@ __all__ = ['POLICY', 'now', 'environment', 'machine', 'Run', 'list_runs', 'StopF
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
 import ast, contextlib, difflib, errno, fcntl, html, importlib.metadata, importlib.util
-import itertools, json, logging, math, os, platform, re, shutil, signal, stat, subprocess, sys, tempfile
-import threading, time
+import itertools, json, logging, math, os, platform, re, shutil, signal, stat, subprocess, sys
+import tempfile, threading, time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from fastcore.basics import patch
-from msgspec import Meta
+from msgspec import Meta, field
 from .core import code_revision, format_time, settings
 from .files import DiskFull, Name, Schema, Text, check_plain, check_schema, disk_errors, inside
 from .files import parse_json, parse_yaml, read_bytes, read_json, read_yaml, require_room
-from .files import scratch_folder, shown
+from .files import Stopped, scratch_folder, shown
 from .files import from_plain, to_plain, write_json, write_text
 from .findings import SavedReport
 
@@ -397,10 +397,38 @@ def _ask_to_stop(folder):
     with contextlib.suppress(OSError):
         (folder/"STOP").touch()
 
+@patch
+def leave_if_asked(self:Run) -> None:
+    "`Stopped` where the run was asked to stop: for long work that has nothing to save."
+    if (self.folder/"STOP").exists():
+        raise Stopped(signal.SIGTERM, "the run goes on with --resume")
+
 def _ending_signals():
     "The signals that end a process; without SIGHUP under nohup, which means that one ignores it."
     kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]
+
+# %% ../nbs/03_runs.ipynb #c0a40010
+def _in_cell(frame):
+    "Was a cell of a notebook executing?"
+    while frame is not None and frame.f_code.co_name != "run_code":
+        frame = frame.f_back
+    return frame is not None
+
+class _Between:
+    "In a launched kernel: a signal ends what comes before the first loop, and passes after it."
+    begun = False  # a loop
+
+    def __call__(self, number, frame):
+        if self.begun:
+            return
+        inside = _in_cell(frame)
+        # again: between two cells nothing can be raised, and a library may swallow it
+        signal.alarm(5 if inside else 1)
+        if inside:
+            raise Stopped(signal.SIGTERM, "nothing was trained yet")
+
+_BETWEEN = _Between()
 
 # %% ../nbs/03_runs.ipynb #d0fcea6f
 class StopFlag:
@@ -427,6 +455,7 @@ class StopFlag:
         print("stop requested: finishing this step", flush=True)
 
     def __enter__(self):
+        _BETWEEN.begun = True
         # Python delivers signals to the main thread alone; a loop in another thread has the file
         if threading.current_thread() is threading.main_thread():
             for number in _ending_signals():
@@ -486,9 +515,14 @@ def find_notebook(name:str) -> Path:
 # %% ../nbs/03_runs.ipynb #f666ef6c
 _Source = str | float | list[str | float]  # NaN alone on a line is read as a number
 
+class _Papermill(Schema, forbid_unknown_fields=False):
+    "What papermill writes of a cell: pending, running, completed or failed."
+    status: str | None = None
+
 class _Tags(Schema, forbid_unknown_fields=False):
     "A cell's metadata."
     tags: list[str] = []
+    papermill: _Papermill = _Papermill()
 
 class _Output(Schema, forbid_unknown_fields=False):
     "An output of a cell; those of an error say which."
@@ -498,6 +532,7 @@ class _Output(Schema, forbid_unknown_fields=False):
 
 class _Cell(Schema, forbid_unknown_fields=False):
     "What is read of a cell."
+    kind: str = field(name="cell_type", default="code")
     source: _Source = ""
     metadata: _Tags = _Tags()
     outputs: list[_Output] = []
@@ -777,25 +812,27 @@ def _watch_launcher(launcher, folder):
         try:
             os.kill(launcher, 0)
         except ProcessLookupError:
-            return _ask_to_stop(folder)
+            _ask_to_stop(folder)
+            return os.kill(os.getpid(), signal.SIGTERM)
         except PermissionError:
             pass
         time.sleep(1)
 
-def _survive_signals():
-    "Let signals between two training loops pass: the launcher has made the file STOP."
+def _heed_signals():
+    "Let signals end what prepares the first loop, and pass between loops: there is the file STOP."
     if threading.current_thread() is not threading.main_thread():
         return
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if hasattr(shell, "kernel"):  # its hooks let SIGINT raise in every cell
         shell.kernel.pre_handler_hook = shell.kernel.post_handler_hook = lambda: None
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # not SIG_IGN, which children would inherit
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, _BETWEEN)  # not SIG_IGN, which children would inherit
 
 def _serve_launcher(run):
-    "In the kernel: write down its process id, survive signals, stop when the launcher is gone."
-    _survive_signals()
+    "In the kernel: write down its process id, heed signals, stop when the launcher is gone."
+    _heed_signals()
     write_text(run.folder/"kernel.pid", str(os.getpid()))
+    run.leave_if_asked()  # before there was a process to be told
     watched = int(os.environ["WMKIT_LAUNCHER"]), run.folder
     threading.Thread(target=_watch_launcher, args=watched, daemon=True).start()
 
@@ -962,19 +999,34 @@ def _say(text):
 # %% ../nbs/03_runs.ipynb #d762d4e2
 _Pid = Annotated[int, Meta(gt=1, le=2**22)]
 
+_PATIENCE = 10.  # seconds of silence
+
+def _doing(run):
+    "The heading above the cell that is executing, for a message; empty where nobody knows it."
+    heading = ""
+    with contextlib.suppress(OSError, ValueError):
+        for cell in read_json(run.folder/"notebook.ipynb", _Notebook).cells:
+            title = re.match(r"#+ (.+)", _joined(cell.source)) if cell.kind == "markdown" else None
+            heading = title[1] if title else heading
+            if cell.metadata.papermill.status == "running":
+                return f": {_readable(heading)}"
+    return ""
+
+# %% ../nbs/03_runs.ipynb #c0a40015
 class _Relay:
     "While papermill runs: a signal asks the kernel to stop; a second Ctrl-C kills it."
     def __init__(self, run, process):
         self.run, self.process, self.asked, self.killed = run, process, None, False
+        self.said = 0.  # when something was shown
 
     def on_signal(self, number, frame):
         if self.asked is None:
-            self.asked = time.monotonic()
+            self.asked = self.said = time.monotonic()
             _ask_to_stop(self.run.folder)
             with contextlib.suppress(OSError, ValueError):
                 os.kill(self.kernel(), signal.SIGTERM)
-            return _say(f"\nwmkit: stopping {self.run.name}: it saves and reports; a second Ctrl-C "
-                        "kills it\n")
+            return _say(f"\nwmkit: stopping {self.run.name} after this step; then it saves and "
+                        "reports. Press Ctrl-C again to end at once\n")
         if number == signal.SIGINT and time.monotonic() - self.asked > _TOGETHER:
             self.kill()
 
@@ -998,8 +1050,19 @@ class _Relay:
         for number, before in self.before.items():
             signal.signal(number, before)
 
+# %% ../nbs/03_runs.ipynb #c0a40016
+@patch
+def look(self:_Relay):
+    "Somebody may have made the file STOP; while the run stops, say what it still does."
+    if self.asked is None and (self.run.folder/"STOP").exists():
+        self.on_signal(signal.SIGTERM, None)
+    if self.asked is not None and time.monotonic() - self.said > _PATIENCE:
+        self.said = time.monotonic()
+        _say(f"wmkit: still stopping after {format_time(self.said - self.asked)}"
+             f"{_doing(self.run)}\n")
+
 # %% ../nbs/03_runs.ipynb #bf429879
-def _follow(process, file, start):
+def _follow(process, file, start, relay):
     "Print what `process` appends to `file` after byte `start`, until it ends; its exit code."
     with file.open("rb") as f:
         f.seek(start)
@@ -1007,9 +1070,11 @@ def _follow(process, file, start):
             ended = process.poll() is not None
             if text := f.read():
                 _say(text.decode("utf-8", "replace"))
+                relay.said = time.monotonic()
             elif ended:
                 return process.returncode
             else:
+                relay.look()
                 time.sleep(.1)
 
 def _cell_error(notebook):
@@ -1094,6 +1159,8 @@ def _outcome(run, code, relay):
         return _Outcome("interrupted", "killed by a second signal")
     error = _cell_error(run.folder/"notebook.ipynb") or _last_word(run.folder)
     error = error or _exit_error(run, code)
+    if relay.asked is not None and error.startswith(f"{Stopped.__name__}: "):
+        return _Outcome("stopped")
     return _Outcome("failed" if relay.asked is None else "interrupted", error)
 
 def _begin_session(run):
@@ -1123,7 +1190,7 @@ def _execute(run, notebook) -> int:
         _say(f"wmkit: {run.name} -> {run.folder}\n")
         start, process = log.tell(), _start_papermill(run, notebook, log)
         with _Relay(run, process) as relay:
-            code = _follow(process, run.folder/"log.txt", start)
+            code = _follow(process, run.folder/"log.txt", start, relay)
             outcome = _outcome(run, code, relay)
             why = f": {outcome.error}" if outcome.error else ""
             took = format_time(time.monotonic() - clock)
@@ -1361,7 +1428,8 @@ def _cell(value):
 
 class Table(list):
     "A list of dicts that prints as columns and shows as HTML."
-    left_out = 0  # columns that there would be, too
+    left_out = 0   # columns that there would be, too
+    widest = None  # characters of a line; the last column is cut to it
     def columns(self) -> list: return list(dict.fromkeys(k for row in self for k in row))
     def _texts(self): return [[_cell(row.get(k)) for k in self.columns()] for row in self]
 
@@ -1372,7 +1440,12 @@ class Table(list):
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths)) for row in rows]
         more = [f"({self.left_out} more columns are left out)"] if self.left_out else []
-        return "\n".join([*(line.rstrip() for line in lines), *more])
+        return "\n".join([*(self._cut(line.rstrip()) for line in lines), *more])
+
+    def _cut(self, line):
+        "A line that is not too long."
+        wide = self.widest is not None and len(line) > self.widest
+        return f"{line[:self.widest - 1]}\N{HORIZONTAL ELLIPSIS}" if wide else line
 
     def _repr_html_(self):
         def line(tag, values):
@@ -1389,21 +1462,57 @@ def _seconds(session):
     start, end = (datetime.fromisoformat(session[name]) for name in ("started", "ended"))
     return (end - start).total_seconds()
 
+def _last_row(run):
+    "The last row of metrics.jsonl, without reading the others; {} where there is none."
+    file = run.folder/"metrics.jsonl"
+    with contextlib.suppress(OSError, ValueError, IndexError), file.open("rb") as f:
+        f.seek(max(0, file.stat().st_size - 2**16))
+        return check_schema(parse_json(f.read().split(b"\n")[-2], file), dict[str, Any], file)
+    return {}
+
+def _progress(run):
+    "How far a run is that has not ended: model, step and loss, else what it does."
+    row, info = _last_row(run), run.info
+    if "step" not in row:
+        return _doing(run).strip(": ")
+    model, stem = str(row.get("model", "step")), Path(info["notebook"] or "").stem
+    steps = run.params.get("steps") if stem.endswith(model) else info.get(f"{model}_steps")
+    loss = row.get("loss")
+    lost = f", loss {loss:.3g}" if isinstance(loss, float) else ""
+    return f"{model} {row['step']}{f'/{steps}' if steps else ''}{lost}"
+
+# what the result of a run is known by: the first of these that it has
+_MEASURES = dict(action_gap="actions {:+.2f} dB", psnr="{:.1f} dB", frames="{} frames")
+
+def _measure(run):
+    "The measure of a run that ended, else how far it is."
+    if run.status not in ("done", "by hand"):
+        return _progress(run)
+    result = run.result()
+    shown = [text.format(result[name]) for name, text in _MEASURES.items()
+             if isinstance(result.get(name), (int, float))]
+    return shown[0] if shown else None
+
+# %% ../nbs/03_runs.ipynb #c0a40011
 def _summary(run):
     "One row of the table of runs."
     if run.broken:
         unknown = dict.fromkeys(("notebook", "started", "took", "doctor"))
-        return dict(run=run.name, status="broken") | unknown | dict(error=run.broken)
-    info = run.info
+        return dict(run=run.name, status="broken") | unknown | dict(outcome=run.broken)
+    info, verdict = run.info, run.verdict
     took = sum(map(_seconds, info["sessions"]))
     notebook = Path(info["notebook"]).stem if info["notebook"] else None
     return dict(run=run.name, status=run.status, notebook=notebook,
-                started=info["started"][:16].replace("T", " "),
-                took=format_time(took) if took else None, doctor=run.verdict, error=info["error"])
+                started=info["started"][5:16].replace("T", " "),
+                took=format_time(took) if took else None,
+                doctor="not examined" if verdict == "skip" else verdict,
+                outcome=info["error"] or _measure(run))
 
 def runs_table(root:Path=None) -> Table:
-    "Every run: status, notebook, when, how long, the doctor's verdict, and why it failed or broke."
-    return Table(map(_summary, list_runs(root)))
+    "Every run: status, when, how long, the doctor's verdict, and its measure, progress or error."
+    table = Table(map(_summary, list_runs(root)))
+    table.widest = 110
+    return table
 
 # %% ../nbs/03_runs.ipynb #38619a70
 @dataclass(frozen=True)

@@ -362,6 +362,7 @@ def encode_frames(
     length:int=2     # frames of a window
 ) -> Coded:
     "Encode every frame of a data set."
+    run.leave_if_asked()  # a tokenizer that was stopped is not encoded with
     tokenizer = trained.model.cpu().eval()
     dest = run.data/f"{frames.dataset}_latents_{model_hash(tokenizer)}"
     store = build_latents(frames.store, tokenizer, dest)
@@ -507,6 +508,7 @@ def train(self:DynamicsPlan,
     name:str="dynamics"
 ) -> Result:
     "The trained dynamics; a run that was interrupted continues."
+    run.leave_if_asked()
     setup, coder = self.setup, self.coder.to(get_device(self.recipe.device))
     batches = LatentBatches(self.coded.latents, self.lengths, self.weights)
     recipe = budgeted(run, name, seconds, self.model, batches, self.loss, self.recipe)
