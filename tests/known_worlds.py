@@ -3,7 +3,8 @@
 `strip`: a strip of noise that the yaw scrolls; `Strip` is a foreign world that has its
 `reset`, `step` and `dream` alone. `walk`: a picture that the yaw rolls sideways and `forward`
 upwards, what leaves at one side comes back at the other; `walk_world` is a whole World that
-moves it exactly, or fails in one way that is named. `attack` does nothing in either.
+moves it exactly, or fails in one way that is named. `attack` does nothing in either. `glide`: a
+picture that glides sideways with inertia, and a level `steer` that changes its speed.
 """
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,20 +13,20 @@ import torch
 from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
-from wmkit.data.actions import DOOM
+from wmkit.data.actions import DOOM, ActionSpace, Channel
 from wmkit.data.clips import Clips, led_to, write_store
 from wmkit.dynamics.protocol import ActionInput, Denoiser
 
 FORWARD, ATTACK, YAW = map(DOOM.index, ("forward", "attack", "yaw"))
 
 
-def store(folder, name, episode, train=6, test=8):
+def store(folder, name, episode, space=DOOM, train=6, test=8):
     "(train, test): Clips of a frame store of such episodes."
     def episodes():
         for seed in range(train + test):
             tensors = dict(zip(("frames", "actions", "known"), episode(seed)))
             yield seed, "train" if seed < train else "test", tensors
-    write_store(Path(folder)/name, "frames", dict(game=name), DOOM, 10, episodes())
+    write_store(Path(folder)/name, "frames", dict(game=name), space, 10, episodes())
     return tuple(Clips(Path(folder)/name, split, 8) for split in ("train", "test"))
 
 
@@ -172,3 +173,58 @@ def walk_world(fault="none", context_noise=0., K=1):
     "A World of `Patches` and `Walk`."
     from wmkit.worlds.world import World
     return World(Patches(), Walk(fault), K, context_noise)
+
+
+# ---- the glide
+
+
+STEER = ActionSpace([Channel("steer", "level", low=-1, high=1, sign="right")])
+SPEEDS = torch.arange(-2, 2.1, .25)  # pixels a frame
+
+
+def glided(pictures, at):
+    "Periodic pictures [n 3 32 32] moved to the right by `at` [n] pixels, whole or not."
+    waves = torch.fft.rfftfreq(pictures.shape[-1])
+    turned = torch.exp(-2j*torch.pi*waves*at[:, None])[:, None, None]
+    return torch.fft.irfft(torch.fft.rfft(pictures)*turned, pictures.shape[-1])
+
+
+def faster(speed, action):
+    "The speed after an action: what it does is seen in the frame after the next."
+    return (speed + .25*action[:, 0].round()).clamp(-2, 2)
+
+
+def glide_episode(seed, t=72):
+    "Frames [t 3 32 32] of a picture that glides, and is steered for five frames at a time."
+    g = torch.Generator().manual_seed(seed)
+    picture = F.interpolate(torch.rand(1, 3, 10, 10, generator=g), (32, 32), mode="bilinear")
+    picture = .3*(picture - picture.mean())/picture.std()
+    actions = torch.randint(-1, 2, (t//5 + 1, 1), generator=g).repeat_interleave(5, 0)[:t].float()
+    speed, at, places = torch.zeros(1), torch.zeros(1), []
+    for action in actions:
+        places.append(at)
+        at, speed = at + speed, faster(speed, action[None])
+    frames = glided(picture.expand(t, -1, -1, -1), torch.cat(places))
+    return ((frames + 1)*127.5).clamp(0, 255).round().to(torch.uint8), *led_to(actions)
+
+
+class Glide:
+    "A world that glides on as it is steered, with a little noise, or is deaf."
+    space, context, K, device = STEER, 3, 1, torch.device("cpu")
+    tokenizer = SimpleNamespace(encode=lambda x: x, decode=lambda x: x)
+
+    def __init__(self, fault="none", noise=.1):
+        self.fault, self.noise = fault, noise
+
+    def dream(self, frames, actions, known=None, seed=0):
+        g, last = torch.Generator().manual_seed(seed), frames[:, -1]
+        guesses = torch.stack([glided(frames[:, -2], v.expand(len(last))) for v in SPEEDS])
+        speed = SPEEDS[(guesses - last).square().mean((2, 3, 4)).argmin(0)]
+        played = actions*(self.fault != "deaf")
+        at, out = torch.zeros(len(last)), []
+        speed = faster(speed, played[:, frames.shape[1] - 1])
+        for action in played[:, frames.shape[1]:].unbind(1):
+            at, speed = at + speed, faster(speed, action)
+            out.append(glided(last, at))
+        out = torch.stack(out, 1)
+        return out + self.noise*torch.randn(out.shape, generator=g)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from ..core import Progress
 from ..data.clips import Clips, to_float
-from .metrics import copy_error, squared_error
+from .metrics import Units, copy_error, interval_units, squared_error
 
 # %% ../../nbs/52_rollouts.ipynb #814e89e3
 class MovingWindows(NamedTuple):
@@ -91,6 +91,7 @@ class RolloutErrors:
     other: torch.Tensor     # the truth of another window
     actions: torch.Tensor   # n horizon a: that were played
     episodes: list          # n: of each window
+    units: Units            # of the windows: what an interval counts as independent
 
     @property
     def curves(self) -> dict:
@@ -125,8 +126,9 @@ def rollout_errors(
         if stop is not None and stop() and done > 1:
             break
     errors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    units = interval_units(windows[:done], 4*(k + horizon))
     episodes = [episode for episode, _ in windows[:done]]
-    return RolloutErrors(**errors, actions=played[:done], episodes=episodes)
+    return RolloutErrors(**errors, actions=played[:done], episodes=episodes, units=units)
 
 # %% ../../nbs/52_rollouts.ipynb #dc9fbf0e
 def _dreams(world, some, foreign, seed):
