@@ -143,16 +143,26 @@ def evaluate_each(
                                   stop=lambda: flag.requested)
     return results
 
+# %% ../../nbs/82_publish.ipynb #3ded6ef9
+def _read_back(result):
+    "The channel whose command is read worst, of what is read on real frames; None: not measured."
+    rows = result.get("inverse") or {}
+    ratios = {name: row["ratio"] for name, row in rows.items() if math.isfinite(row["ratio"])}
+    worst = min(ratios, key=ratios.get, default=None)
+    return None if worst is None else f"{worst} {ratios[worst]:.2f}"
+
 def headline(results:dict) -> Table:
-    "The numbers that decide, a row for each K."
+    "The numbers that decide, a row for each K: the effect of the actions at its strongest frame."
     table = Table()
     for K, found in results.items():
-        least, median = found["above_copy_least"], found["above_copy_median"]
-        low, high = found["action_gap_interval"]
-        yaw, speed = found.get("yaw") or {}, found.get("speed") or {}
-        table.append(dict(K=K, above_copy_least=least, above_copy_median=median,
-                          action_gap=found["action_gap"], interval=f"{low:.2f} to {high:.2f}",
-                          yaw=yaw.get("ratio"), fps=speed.get("frames_per_second")))
+        effect, speed = found["action_effect"], found.get("speed") or {}
+        low, high = effect["interval"]
+        table.append(dict(
+            K=K, above_copy_least=found["above_copy_least"],
+            above_copy_median=found["above_copy_median"], action_effect=effect["gap"],
+            interval=f"{low:.2f} to {high:.2f}", at_frame=effect["frame"],
+            clear_from=effect["clear_from"] or None, read_back=_read_back(found),
+            fps=speed.get("frames_per_second")))
     return table
 
 # %% ../../nbs/82_publish.ipynb #9a91975c
@@ -167,7 +177,10 @@ def draw_evaluation(
         quality.plot(ahead, last["psnr"][name], "--", lw=1, label=name)
     for K, found in results.items():
         quality.plot(ahead, found["psnr"]["true"], "o-", ms=3, label=f"K = {K}")
-        gap.plot(ahead, found["action_gap_by_horizon"], "o-", ms=3, label=f"K = {K}")
+        effect = found["action_effect"]
+        gap.plot(ahead, effect["by_horizon"], "o-", ms=3, label=f"K = {K}")
+    gap.fill_between(ahead, *zip(*effect["intervals"]), alpha=.2, lw=0)
+    gap.axhline(0, color="grey", lw=.8)
     quality.set(xlabel="frames ahead", ylabel="PSNR, dB", title="held-out windows that move")
     gap.set(xlabel="frames ahead", ylabel="dB", title="true minus shuffled actions")
     quality.legend(fontsize=7, frameon=False)
@@ -177,7 +190,7 @@ def draw_gaps(
     result:dict,   # of `evaluate`
     least:int=8    # windows of an action
 ) -> object:
-    "True minus shuffled actions at the next frame, by action, with intervals of 95 %."
+    "True minus other actions at its strongest frame, by action, with intervals of 95 %."
     found = result.get("gap_by_action", {})  # not there where a run was stopped
     gaps = {name: gap for name, gap in found.items() if gap["windows"] >= least}
     figure, axes = small_figure(4.5, .8 + .2*len(gaps))
@@ -185,7 +198,7 @@ def draw_gaps(
         axes.plot(gap["interval"], [i, i], color="C0")
         axes.plot(gap["gap"], i, "o", ms=4, color="C0")
     axes.axvline(0, color="grey", lw=.8)
-    axes.set(yticks=range(len(gaps)), yticklabels=gaps, xlabel="true minus shuffled, dB")
+    axes.set(yticks=range(len(gaps)), yticklabels=gaps, xlabel="true minus others, dB")
     return figure
 
 # %% ../../nbs/82_publish.ipynb #402ca773
@@ -290,11 +303,20 @@ def _write_result(run, result):
     asked = "stopped" in result and StopFlag(run.folder).requested
     run.result(result | dict(stopped=True) if asked else result)
 
+# %% ../../nbs/82_publish.ipynb #e819c32a
+def _says_effect(effect):
+    "How much the actions tell, and from which frame on."
+    low, high = effect["interval"]
+    much = f"{effect['gap']:.2f} dB ({low:.2f} to {high:.2f}) at frame {effect['frame']}"
+    if not effect["clear_from"]:
+        return f"The effect of the actions is not clear: {much}"
+    return f"Actions are clear from frame {effect['clear_from']} on: {much}"
+
 def summarise(result:dict) -> str:
     "A sentence about an evaluation."
     ended = " Stopped on request: the rest is measured when the run continues."
     ended = ended if result.get("stopped") else ""
     return (f"{result['windows']} held-out windows of {result['episodes']} episodes, K = "
-            f"{result['K']}. True minus shuffled actions: {result['action_gap']:.2f} dB; above a "
+            f"{result['K']}. {_says_effect(result['action_effect'])}, true minus shuffled; above a "
             f"copy of the last frame by {result['above_copy_median']:.2f} dB (median of "
             f"{result['horizon']} frames).{ended}")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOKENIZERS', 'DYNAMICS', 'Frames', 'open_frames', 'spread', 'TokenizerSetup', 'TokenizerPlan', 'ending', 'Trained',
-           'open_tokenizer', 'train_tiny', 'encode_frames', 'DynamicsSetup', 'DynamicsPlan', 'open_or_untrained']
+           'open_tokenizer', 'train_tiny', 'encode_frames', 'DynamicsSetup', 'DynamicsPlan', 'Obedience',
+           'open_or_untrained']
 
 # %% ../../nbs/82_setups.ipynb #df0dc787
 from dataclasses import dataclass, field, fields, replace
@@ -472,26 +473,32 @@ def show_balance(self:DynamicsPlan) -> object:
 
 # %% ../../nbs/82_setups.ipynb #0b7c5677
 class Obedience:
-    "Measure of a dynamics: `psnr_next`, `above_copy` and `action_gap` of held-out windows."
+    "Measure of a dynamics: `psnr_next`, `above_copy`, `action_effect` of held-out windows."
     def __init__(self,
         coder:nn.Module, frames:Frames,
         context:int,
         sampling:tuple,   # K, context noise
         seed:int=0,
-        horizon:int=4,
         most:int=40       # windows
     ):
-        self.coder, self.frames, self.sampling = coder, frames, sampling
-        self.horizon, self.seed = horizon, seed
-        windows = moving_windows(frames.train, frames.test, context, horizon).windows
-        self.windows = windows[::-(-len(windows)//most)]
+        self.coder, self.frames, self.sampling, self.seed = coder, frames, sampling, seed
+        longest = min(max(clips.episodes.values()) for clips in (frames.train, frames.test))
+        for horizon in (8, 4):  # actions may show late; four where little is held out
+            few = 4*(context + horizon) > longest and horizon > 4
+            windows = [] if few else moving_windows(
+                frames.train, frames.test, context, horizon).windows
+            if len(windows) >= 8:
+                break
+        self.horizon, self.windows = horizon, windows[::-(-len(windows)//most)]
 
     def __call__(self, model:nn.Module) -> dict:
+        "The effect is that of the strongest of the frames ahead, `action_effect_frame`."
         world = World(self.coder, model, *self.sampling)
         errors = rollout_errors(world, self.frames.test, self.windows, self.horizon, self.seed)
         found = summarize(errors)
         return dict(psnr_next=found.psnr["true"][0], above_copy=found.above_copy[0],
-                    action_gap=found.action_gap)
+                    action_effect=found.action_effect.gap,
+                    action_effect_frame=found.action_effect.frame)
 
 # %% ../../nbs/82_setups.ipynb #ff03cf00
 @patch
@@ -515,7 +522,7 @@ def train(self:DynamicsPlan,
     measure = Obedience(coder, self.coded.frames, self.model.context,
                         (setup.K, setup.context_noise), setup.seed)
     asked = Checkpoints(setup.evaluate_every, setup.save_every, card=self.card())
-    callbacks = [LivePlot("loss", "pure", "action_gap"), *watches]
+    callbacks = [LivePlot("loss", "pure", "action_effect"), *watches]
     return train(self.model, batches, self.loss, recipe, run, name, measure, callbacks, asked)
 
 @patch

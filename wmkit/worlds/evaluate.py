@@ -14,7 +14,7 @@ from .measures import MEASURES, Evaluation, NotMeasured, Summary, measure_summar
 from .rollouts import moving_windows
 
 # %% ../../nbs/52_evaluate.ipynb #c6be644a
-USUAL = ("gap_by_action", "yaw", "speed")  # seconds, beside the summary
+USUAL = ("gap_by_action", "speed")  # seconds, beside the summary
 
 def evaluate(
     world: object,
@@ -26,8 +26,7 @@ def evaluate(
 ) -> dict:
     "For `result.json`: what was asked, the summary's fields, and each further measure by name."
     moving = moving_windows(train, test, world.context, horizon)
-    near = moving_windows(train, test, world.context, 1).windows
-    more = dict(seed=seed, near=near, moving=moving) | more
+    more = dict(seed=seed, moving=moving) | more
     evaluation = Evaluation(world, train, test, moving.windows, horizon, **more)
     found = take(evaluation, tuple(MEASURES) if thorough else USUAL)
     stopped = evaluation.stop is not None and bool(evaluation.stop())
@@ -78,11 +77,11 @@ class Measured:
         return cls(records, result.get("missing", {}))
 
 # %% ../../nbs/52_evaluate.ipynb #6b654a9d
-QUICK = ("gap_by_action", "yaw", "sharpness", "motion", "denoise", "lags")
+QUICK = ("gap_by_action", "sharpness", "motion", "denoise", "lags")
 
 def quick_evaluation(
     world: object, train: Clips, test: Clips,
-    horizon: int = 4,
+    horizon: int = 8,  # actions may show late
     most: int = 48  # windows, spread over the split
 ) -> dict:
     "The cheaper measures, as `evaluate` gives them."

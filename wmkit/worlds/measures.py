@@ -173,14 +173,12 @@ def action_effect(
     band = gap_band(true, other, units)
     clear = [h for h, low in enumerate(band.low) if low > 0]
     finite = [h for h, gap in enumerate(band.gap) if math.isfinite(gap)]
+    curve = band.gap, list(zip(band.low, band.high)), len(true), units.count, units.name
     if len(finite) < len(band.gap):
-        return ActionEffect(by_horizon=band.gap, windows=len(true), units=units.count,
-                            unit=units.name)
+        return ActionEffect(math.nan, NO_INTERVAL, 0, 0, *curve)
     best = max(clear or finite, key=band.gap.__getitem__)
-    intervals = list(zip(band.low, band.high))
-    return ActionEffect(
-        band.gap[best], intervals[best], best + 1, clear[0] + 1 if clear else 0, band.gap,
-        intervals, len(true), units.count, units.name)
+    first = clear[0] + 1 if clear else 0
+    return ActionEffect(band.gap[best], (band.low[best], band.high[best]), best + 1, first, *curve)
 
 # %% ../../nbs/52_measures.ipynb #72a4e234
 @dataclass(frozen=True)
