@@ -104,5 +104,5 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):
     dataset = check_data(capsys.readouterr().out)
     check_run(house, "my_eyes", "tokenizer")
     result = check_run(house, "my_world", "dynamics").result()
-    assert result["tokenizer"].startswith("my_eyes/tokenizer/") and "yaw" in result
+    assert result["tokenizer"].startswith("my_eyes/tokenizer/") and result["action_effect"]["by_horizon"]
     assert Clips(house/"data/my_game_frames", "test").space == dataset.space

@@ -268,7 +268,7 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
     report = doctor_checkpoint("checkpoints/halting/dynamics")  # all that the doctor needs is there
     expected = """codec_roundtrip latent_reality action_lag_scan action_statistics roundtrip_save
         batch_independence causality action_reach noise_reach step_reach param_coverage
-        tau_support skill_copy action_effect yaw_readback""".split()
+        tau_support skill_copy action_effect""".split()
     assert set(expected) <= {f.check for f in report}
     assert "The card promises 9.0 dB" in report["codec_roundtrip"].message
     assert not [f for f in report if "raised" in f.message or "Not measured" in f.message], report

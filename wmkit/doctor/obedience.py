@@ -56,8 +56,9 @@ def _says_effect(effect, floor):
     "Whether, from which frame on and how much true actions help."
     at = f"{effect.gap:.2f} dB at frame {effect.frame}"
     if not math.isfinite(effect.interval[0]):
-        return [f"Too early to say: {plural(effect.units, effect.unit)} of held-out play, and "
-                f"{LEAST} are needed for an interval ({at}). Hold out more episodes, or longer ones."]
+        seen = plural(effect.units, effect.unit)
+        return [f"Too early to say: {seen} of held-out play, and {LEAST} are needed for an "
+                f"interval ({at}). Hold out more episodes, or longer ones."]
     if not effect.clear_from and max(high for _, high in effect.intervals) >= floor:
         return [f"Too early to say: the interval holds both no effect and enough effect ({at})."]
     if not effect.clear_from:
@@ -315,7 +316,8 @@ def _over_null(row):
 def _says_divergence(rows, value, directed):
     "What kind of effect the actions have."
     last = max(row.divergence[-1] for row in rows.values())
-    parts = [f"The first frames go apart by {value:.2g} real steps at most, the last by {last:.2g}."]
+    parts = [f"The first frames go apart by {value:.2g} real steps at most, the last by "
+             f"{last:.2g}."]
     if not math.isfinite(value):
         parts = ["It could not be measured: the dreams are not finite, or the real frames do not "
                  "move."]

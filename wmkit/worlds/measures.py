@@ -61,11 +61,6 @@ class Evaluation:
         return rollout_errors(self.world, self.test, *asked, self.stop)
 
     @cached_property
-    def effect(self) -> "ActionEffect":
-        "Of all actions together."
-        return action_effect(self.errors.true, self.errors.shuffled, self.errors.units)
-
-    @cached_property
     def some(self) -> list:
         "At most `most` windows, spread over all; a film of them takes a gigabyte at most."
         pixels = self.test.get(self.windows[:1], 1).data.numel()
@@ -162,7 +157,7 @@ class ActionEffect(Record):
     intervals: list = field(default_factory=list)  # (low, high), for all horizons at once
     windows: int = 0
     units: int = 0         # what the intervals count as independent
-    unit: str = "episode"  # or stretch, of an episode
+    unit: str = "episode"  # or part, of an episode
 
 # %% ../../nbs/52_measures.ipynb #72dfb807
 def action_effect(
@@ -179,6 +174,11 @@ def action_effect(
     best = max(clear or finite, key=band.gap.__getitem__)
     first = clear[0] + 1 if clear else 0
     return ActionEffect(band.gap[best], (band.low[best], band.high[best]), best + 1, first, *curve)
+
+@patch(as_prop=True)
+def effect(self: Evaluation) -> ActionEffect:
+    "Of all actions together: true minus shuffled."
+    return action_effect(self.errors.true, self.errors.shuffled, self.errors.units)
 
 # %% ../../nbs/52_measures.ipynb #72a4e234
 @dataclass(frozen=True)

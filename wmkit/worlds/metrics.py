@@ -114,7 +114,7 @@ LEAST = 6  # units: with fewer an interval means nothing
 class Units:
     "What an interval counts as independent."
     labels: list  # of each window
-    name: str     # episode or stretch
+    name: str     # episode, or part of one
 
     @property
     def count(self) -> int:
@@ -123,9 +123,9 @@ class Units:
 # %% ../../nbs/51_metrics.ipynb #b7c2701e
 def interval_units(
     windows: Sequence,  # [(episode, first frame)]
-    span: int           # frames: the shortest stretch
+    span: int           # frames: the shortest part
 ) -> Units:
-    "Episodes where there are `LEAST`, else stretches of `span` frames or more of each of them."
+    "Episodes where there are `LEAST`, else parts of them, of `span` frames or more."
     ends = {}
     for episode, start in windows:
         ends[episode] = max(ends.get(episode, 0), start + 1)
@@ -136,7 +136,7 @@ def interval_units(
     labels = [(e, min(start//span, parts[e] - 1)) for e, start in windows]
     if len(set(labels)) == len(ends):
         return Units(episodes, "episode")
-    return Units(labels, "stretch")
+    return Units(labels, "part")
 
 # %% ../../nbs/51_metrics.ipynb #94cd3561
 def student(n: int) -> float:
@@ -146,7 +146,7 @@ def student(n: int) -> float:
         3*z**7 + 19*z**5 + 17*z**3 - 15*z)/(384*v**3)
 
 def _pooled_gap(sums, counts, drawn):
-    "Decibels [draws horizon] between sums of errors [units 2 horizon], units `drawn` [draws units]."
+    "Decibels [draws horizon] between sums of errors [units 2 horizon]; `drawn` [draws units]."
     errors = np.tensordot(drawn, sums, 1)/(drawn @ counts)[:, None, None]
     better, worse = np.moveaxis(np.maximum(errors, 1e-12), 1, 0)
     return 10*np.log10(worse/better)
