@@ -282,17 +282,19 @@ def test_signals_to_every_process(house, launch, monkeypatch):
 
 
 PREPARE = """\
-import time
+import os, time
 from wmkit.runs import StopFlag, start_run
 run = start_run()
-print("preparing", flush=True)
+print("preparing with", os.environ["OMP_NUM_THREADS"], flush=True)
 try:
     for _ in range(600): time.sleep(.1)
 finally: print("cleaned up", flush=True)"""
 
 
-def test_stopped_while_it_prepares(house, launch):
+def test_stopped_while_it_prepares(house, launch, monkeypatch):
     "A recording or an encoding that nothing has been trained on: the run ends at once."
+    (house/"settings.ini").write_text("[run]\nthreads = 3\n")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     kernel = dict(display_name="python3", language="python", name="python3")
     cells = [mk_cell("size = [64, 64]", metadata=dict(tags=["parameters"])), mk_cell(PREPARE)]
     write_nb(new_nb(cells, meta=dict(kernelspec=kernel)), house/"nbs/runs/slow.ipynb")
@@ -308,6 +310,7 @@ def test_stopped_while_it_prepares(house, launch):
         assert process.returncode == 0 and time.monotonic() - asked < 30, output
         assert "stopping slow after this step" in output and "cleaned up" in output
         assert "slow stopped after" in output and "TCP" not in output
+        assert "preparing with 3\n" in output
         run = Run.open("slow")
         assert (run.status, run.info["error"]) == ("stopped", None)
 

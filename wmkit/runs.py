@@ -8,7 +8,7 @@ __all__ = ['POLICY', 'now', 'environment', 'machine', 'Run', 'list_runs', 'StopF
            'sweep_members', 'check_sweep', 'sweep', 'Table', 'runs_table', 'compare_runs']
 
 # %% ../nbs/03_runs.ipynb #8c3645f8
-import ast, contextlib, difflib, errno, fcntl, html, importlib.metadata, importlib.util
+import ast, atexit, contextlib, difflib, errno, fcntl, html, importlib.metadata, importlib.util
 import itertools, json, logging, math, os, platform, re, shutil, signal, stat, subprocess, sys
 import tempfile, threading, time
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from fastcore.basics import patch
 from msgspec import Meta, field
-from .core import code_revision, format_time, settings
+from .core import code_revision, count_threads, format_time, settings
 from .files import DiskFull, Name, Schema, Text, check_plain, check_schema, disk_errors, inside
 from .files import parse_json, parse_yaml, read_bytes, read_json, read_yaml, require_room
 from .files import Stopped, scratch_folder, shown
@@ -84,7 +84,9 @@ class _Info(Schema, forbid_unknown_fields=False):
 # %% ../nbs/03_runs.ipynb #a76fa1ab
 class Run:
     "One run's folder. Make one with `Run.create`, find one with `Run.open`."
-    def __init__(self, folder:Path): self.folder, self._metrics = Path(folder), None
+    def __init__(self, folder:Path):
+        self.folder, self._metrics, self._mirror = Path(folder), None, None
+
     def __repr__(self): return f"Run({self.folder.name}: {self.status})"
 
     @property
@@ -235,6 +237,10 @@ def log(self:Run, **metrics) -> None:
     line = json.dumps(to_plain(row), allow_nan=False) + "\n"
     with disk_errors(self.folder/"metrics.jsonl"):
         _append(self._metrics, line.encode())
+    if self._mirror is None:
+        self._mirror = _Trackio(self) if settings().tracker == "trackio" else False
+    if self._mirror:
+        self._mirror.log(row)
 
 def _append(file, data):
     "Write all of `data` at the end of a file without a buffer, or leave the file as it was."
@@ -245,6 +251,29 @@ def _append(file, data):
     except OSError:
         file.truncate(before)
         raise
+
+# %% ../nbs/03_runs.ipynb #c0a40021
+class _Trackio:
+    "Shows the rows of metrics.jsonl in trackio."
+    def __init__(self, run):
+        import trackio
+        self.tracker = trackio
+        trackio.init("wmkit", name=run.name, config=to_plain(run.params), resume="allow",
+                     embed=False)
+        atexit.register(trackio.finish)
+
+    def log(self, row):
+        "Show the numbers of a row; a tracker that fails is left."
+        of = row.get("model") or row.get("watch")
+        values = {f"{of}/{name}" if of else name: value for name, value in row.items()
+                  if isinstance(value, (int, float)) and name != "step"}
+        if self.tracker is None:
+            return
+        try:
+            self.tracker.log(values, step=row.get("step"))
+        except Exception as e:
+            self.tracker = None
+            print(f"wmkit: trackio failed ({e}); the run goes on, metrics.jsonl has all rows")
 
 # %% ../nbs/03_runs.ipynb #1f5dd690
 @patch
@@ -859,11 +888,11 @@ def start_run(
     return run
 
 # %% ../nbs/03_runs.ipynb #06e4f982
-def _ask_for(*packages):
+def _ask_for(extra, *packages):
     "ModuleNotFoundError, before anything is made, where a package is not installed."
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(f"{package} is not installed: pip install 'wmkit[lab]'",
+            raise ModuleNotFoundError(f"{package} is not installed: pip install 'wmkit[{extra}]'",
                                       name=package)
 
 @contextlib.contextmanager
@@ -972,10 +1001,22 @@ def _papermill(notebook, folder):
 # %% ../nbs/03_runs.ipynb #fe251684
 _PROGRAM = "import sys; from wmkit import runs; sys.exit(runs._papermill(*sys.argv[1:]))"
 
+def _crowded():
+    "A hint where other programs keep the cores busy, else nothing."
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    chosen = settings().threads != "auto" or "OMP_NUM_THREADS" in os.environ
+    if chosen or load < .75*cores or cores == 1:
+        return ""
+    return (f"wmkit: other programs keep {load:.0f} of {cores} cores busy: threads = 1 in "
+            "settings.ini may be several times faster\n")
+
 def _start_papermill(run, notebook, log):
     "Papermill as a process of its own session, which writes into `log`."
     command = [sys.executable, "-c", _PROGRAM, str(notebook), str(run.folder)]
     own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()), PYTHONUNBUFFERED="1")
+    threads = count_threads(settings().threads)
+    if threads is not None and "OMP_NUM_THREADS" not in os.environ:
+        own["OMP_NUM_THREADS"] = str(threads)
     # in a run's folder, Python would import what lies there
     return subprocess.Popen(command, cwd=settings().root, stdin=subprocess.DEVNULL, stdout=log,
                             stderr=log, start_new_session=True, env=os.environ | own)
@@ -1187,7 +1228,7 @@ def _execute(run, notebook) -> int:
     clock = time.monotonic()
     with _lock(run) as log:
         _begin_session(run)
-        _say(f"wmkit: {run.name} -> {run.folder}\n")
+        _say(f"wmkit: {run.name} -> {run.folder}\n{_crowded()}")
         start, process = log.tell(), _start_papermill(run, notebook, log)
         with _Relay(run, process) as relay:
             code = _follow(process, run.folder/"log.txt", start, relay)
@@ -1286,7 +1327,8 @@ def run_notebook(
     resume:bool=False   # continue the run of that name
 ) -> int:
     "Execute a notebook into a run's folder; 0 when it ran to its end or stopped, 1 when it failed."
-    _ask_for("papermill", "ipykernel")
+    _ask_for("lab", "papermill", "ipykernel")
+    _ask_for("tracker", *(["trackio"] if settings().tracker == "trackio" else []))
     if resume:
         found, path = _reopen(run, notebook, params)
         number, executed = len(found.info["sessions"]), found.folder/"notebook.ipynb"
