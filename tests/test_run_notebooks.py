@@ -320,7 +320,7 @@ def test_sweep_names_the_member_that_failed(house, launch, monkeypatch, capsys):
     assert main(["runs", "--compare", "two"]) == 0
     _, *rows = capsys.readouterr().out.strip().split("\n")
     assert [row.split()[1] for row in rows] == ["done", "failed"]
-    assert "64 x 64 do not divide into tokens of 128 pixels" in rows[1]
+    assert "64 x 64 are smaller than a token of 128 pixels" in rows[1]
     assert Run.open("two_000").result()["psnr"] > 0
 
 # ---- configurations
@@ -337,7 +337,7 @@ def test_config_fits_its_notebook(config):
     notebook = notebook_of(config)
     params = check_params(notebook, read_yaml(config))
     if notebook.stem == "train_tokenizer":
-        TOKENIZERS[params["kind"]](tuple(params["size"]), **params["model"])
+        TOKENIZERS[params["kind"]](tuple(params["size"] or (144, 256)), **params["model"])
     if notebook.stem == "train_dynamics":
         kind = DYNAMICS[params["kind"]]
         given = dict(SIZES[params["scale"]] if params["scale"] else {}) | params["model"]

@@ -12,7 +12,8 @@ from einops import rearrange
 from fastcore.basics import patch
 from torch import nn
 from ..checkpoints import register
-from .protocol import LatentStatistics, check_frames
+from .protocol import (
+    LatentStatistics, check_frames, cut_to, fill_out, token_grid)
 
 # %% ../../nbs/22_conv.ipynb #5a046224
 class ResidualBlock(nn.Module):
@@ -51,12 +52,9 @@ def _to_cells(width, cell, variational):
     return [last]
 
 # %% ../../nbs/22_conv.ipynb #c8bd1e8e
-def _check_options(size, stride, fine, kl):
+def _check_options(stride, kl):
     if stride not in (2, 4, 8):
         raise ValueError(f"stride = {stride}; expected 2, 4 or 8")
-    if any(side % (stride*fine) for side in size):
-        frames, token = f"frames of {size[0]} x {size[1]}", f"tokens of {stride*fine} pixels"
-        raise ValueError(f"{frames} do not divide into {token}")
     if kl < 0:
         raise ValueError(f"kl = {kl}; expected 0 or more")
 
@@ -65,7 +63,7 @@ def _check_options(size, stride, fine, kl):
 class ConvTokenizer(nn.Module):
     "Autoencoder without an adversary; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,
-        size: tuple[int, int] = (64, 64),  # height, width of the frames; multiples of stride·fine
+        size: tuple[int, int] = (64, 64),  # height, width of the frames
         stride: int = 2,    # pixels of a cell: 2, 4 or 8
         cell: int = 3,      # numbers of a cell
         fine: int = 4,      # a token is fine x fine cells
@@ -75,11 +73,11 @@ class ConvTokenizer(nn.Module):
         kl: float = 0.,     # weight of the KL divergence, in nats a number; 0: none
     ):
         super().__init__()
-        _check_options(size, stride, fine, kl)
+        _check_options(stride, kl)
         self.config = dict(size=list(size), stride=stride, cell=cell, fine=fine)
         self.config |= dict(width=width, depth=depth, noise=noise) | (dict(kl=kl) if kl else {})
         self.size, self.fine, self.noise, self.kl = tuple(size), fine, noise, kl
-        self.grid, self.channels = tuple(side//(stride*fine) for side in size), cell*fine**2
+        self.grid, self.channels = token_grid(size, stride*fine), cell*fine**2
         self.divergence = None  # of the last `forward`
         self._build([width*2**i for i in range(stride.bit_length() - 1)], cell, depth)
 
@@ -100,7 +98,8 @@ def _build(self: ConvTokenizer, widths, cell, depth):
 def moments(self: ConvTokenizer, frames: torch.Tensor) -> tuple:
     "(cells [b·t c h w] before normalisation, their log-variance or None)."
     check_frames(frames, self.size)
-    pixels = frames.flatten(0, 1)
+    token = self.fine*self.config["stride"]
+    pixels = fill_out(frames.flatten(0, 1), self.grid, token)
     if next(self.parameters()).is_contiguous(memory_format=torch.channels_last):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     cells = self.encoder(pixels)
@@ -128,7 +127,7 @@ def decode(self: ConvTokenizer, latents: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"latents {list(latents.shape)}; expected [b t {tokens} {self.channels}]")
     sides = dict(h=self.grid[0], i=self.fine, j=self.fine)
     cells = rearrange(latents, "b t (h w) (c i j) -> (b t) c (h i) (w j)", **sides)
-    frames = self.decoder(self.statistics.restore(cells))
+    frames = cut_to(self.decoder(self.statistics.restore(cells)), self.size)
     return frames.clamp(-1, 1).unflatten(0, latents.shape[:2])
 
 # %% ../../nbs/22_conv.ipynb #c06ac0c8
@@ -151,7 +150,7 @@ def forward(self: ConvTokenizer,
         self.divergence = .5*(cells.square() + log_variance.exp() - 1 - log_variance).mean()
     if generator is not None:
         cells = self._noisy(cells, log_variance, generator)
-    return self.decoder(cells).unflatten(0, frames.shape[:2])
+    return cut_to(self.decoder(cells), self.size).unflatten(0, frames.shape[:2])
 
 # %% ../../nbs/22_conv.ipynb #732d9dc6
 @patch

@@ -12,7 +12,8 @@ from fastcore.basics import patch
 from torch import nn
 from ..blocks import Cache, SpaceTime, exact
 from ..checkpoints import register
-from .protocol import LatentStatistics, check_frames
+from .protocol import (
+    LatentStatistics, check_frames, cut_to, fill_out, token_grid)
 
 # %% ../../nbs/24_transformer.ipynb #b7b782aa
 def cell_centres(
@@ -38,7 +39,7 @@ def last_are_hidden(
 class TransformerTokenizer(nn.Module):
     "Block-causal space-time autoencoder; keeps `wmkit.tokenizers.protocol`."
     def __init__(self,
-        size: tuple = (64, 64),      # height, width of the frames; multiples of the patch
+        size: tuple = (64, 64),      # height, width of the frames
         patch: int = 8,              # pixels of a patch's side
         grid: tuple | None = None,   # rows, columns of latent tokens; default: one for each patch
         channels: int = 16,          # numbers of a latent token
@@ -52,9 +53,9 @@ class TransformerTokenizer(nn.Module):
         alone: float = .3            # share of training clips whose frames do not see each other
     ):
         super().__init__()
-        cells = tuple(side//patch for side in size)
+        cells = token_grid(size, patch)
         grid = cells if grid is None else tuple(grid)
-        _check_cells(size, patch, cells, grid, local)
+        _check_cells(cells, grid, local)
         hiding = dict(mask=mask, mask_start=mask_start, mask_steps=mask_steps, alone=alone)
         _check_hiding(**hiding)
         stack = dict(heads=heads, kv_heads=kv_heads, hidden=hidden, soft_cap=soft_cap,
@@ -67,14 +68,11 @@ class TransformerTokenizer(nn.Module):
         self._make(width, depth, stack)
 
 # %% ../../nbs/24_transformer.ipynb #30294d9b
-def _check_cells(size, patch, cells, grid, local):
+def _check_cells(cells, grid, local):
     tokens = cells[0]*cells[1] + grid[0]*grid[1]
     if not 0 < tokens <= 2**16:
         raise ValueError(f"{tokens} patches and latents a frame; expected at most {2**16}: choose "
                          "a larger patch")
-    if any(side % patch for side in size):
-        frames = f"frames of {size[0]} x {size[1]}"
-        raise ValueError(f"{frames} do not divide into patches of {patch} pixels")
     if local and any(c % g for c, g in zip(cells, grid)):
         patches = f"{cells[0]} x {cells[1]} patches do not divide"
         latents = f"into a grid of {grid[0]} x {grid[1]} latents"
@@ -145,7 +143,8 @@ def raw(self:TransformerTokenizer,
     "Latents as cells [b·t d rows columns] in (-1, 1), before normalisation."
     check_frames(frames, self.size)
     i = self.patch
-    pixels = rearrange(frames, "b t c (h i) (w j) -> b t (h w) (c i j)", i=i, j=i)
+    filled = fill_out(frames.flatten(0, 1), self.cells, i)
+    pixels = rearrange(filled, "(b t) c (h i) (w j) -> b t (h w) (c i j)", b=len(frames), i=i, j=i)
     x = self.embed(pixels.to(self.embed.weight.dtype))
     if hidden is not None:
         x = torch.where(hidden[..., None], self.hide.to(x.dtype), x)
@@ -172,8 +171,9 @@ def pixels(self:TransformerTokenizer,
         queries = queries + spread(x, self.grid, self.cells)
     x = torch.cat([x, queries], 2)  # float32 under autocast: layers add to it
     x = self.decoder(x, alone, cache, only=slice(latents.shape[2], None))
-    return rearrange(exact(self.head, x), "b t (h w) (c i j) -> b t c (h i) (w j)",
-                     h=self.cells[0], i=self.patch, j=self.patch)
+    frames = rearrange(exact(self.head, x), "b t (h w) (c i j) -> b t c (h i) (w j)",
+                       h=self.cells[0], i=self.patch, j=self.patch)
+    return cut_to(frames, self.size)
 
 # %% ../../nbs/24_transformer.ipynb #5df0ce9b
 @patch

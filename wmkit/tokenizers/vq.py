@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from torch import nn
 from ..checkpoints import register
 from .conv import ResidualBlock
-from .protocol import LatentStatistics, check_frames
+from .protocol import (
+    LatentStatistics, check_frames, cut_to, fill_out, token_grid)
 
 # %% ../../nbs/23_vq.ipynb #1a38ed3e
 @torch.no_grad()
@@ -32,6 +33,14 @@ def nearest_codes(
     parts = cells.split(max(1, part//len(codebook)))
     with torch.autocast(cells.device.type, enabled=False):
         return torch.cat([torch.addmm(half, c, codebook.T, beta=-1).argmax(1) for c in parts])
+
+def count_codes(
+    codes, size  # n; of the codebook
+):
+    "How often each code is used, float32 [size]; also of tensors without content (a forecast)."
+    return torch.zeros(size, device=codes.device).index_add_(0, codes, codes.new_ones(len(codes),
+                                                             dtype=torch.float32))
+
 
 # %% ../../nbs/23_vq.ipynb #dacdf1df
 class _EmaCodebook:
@@ -66,7 +75,7 @@ class _EmaCodebook:
 @torch.no_grad()
 def learn(self: _EmaCodebook, cells, codes):
     "Move the codes towards their cells; then revive."
-    counts = torch.bincount(codes, minlength=self.codebook_size).float()
+    counts = count_codes(codes, self.codebook_size)
     sums = torch.zeros_like(self.embed[0]).index_add_(0, codes, cells)
     self.cluster_size.lerp_(counts[None], 1 - self.decay)
     self.embed_avg.lerp_(sums[None], 1 - self.decay)
@@ -93,15 +102,21 @@ def ema_codebook(
     return _codebook_class()(dim, codes, decay, revive, cosine)
 
 # %% ../../nbs/23_vq.ipynb #843a1199
-def _check_options(size, stride, kind, levels):
+def _check_options(stride, kind, levels):
     if kind not in ("vq", "fsq"):
         raise ValueError(f"kind = {kind!r}; expected vq or fsq")
-    if stride < 2 or stride % 2 or any(side % stride for side in size):
-        frames, code = f"frames of {size[0]} x {size[1]}", f"codes of {stride} pixels"
-        raise ValueError(f"{frames} do not divide into {code}, an even number")
+    if stride < 2 or stride % 2:
+        raise ValueError(f"stride = {stride}; expected an even number of pixels")
     if kind == "fsq" and not (levels and min(levels) > 2 and math.prod(levels) <= 2**20):
         raise ValueError(f"levels = {list(levels)[:8]}; expected numbers from 3, and at most "
                          f"{2**20} codes, their product")
+
+_TOKEN = 8  # pixels of a token's side, about, that a dynamics sees: codes are gathered to it
+
+def _grid(size, stride):
+    "Codes (rows, columns); frames that are not whole codes are filled out to whole tokens."
+    token = stride if all(side % stride == 0 for side in size) else max(stride, _TOKEN)
+    return tuple(n*token//stride for n in token_grid(size, token))
 
 def _fsq(levels):
     "A fixed grid of levels; the library is imported late, as for `ema_codebook`."
@@ -113,7 +128,7 @@ def _fsq(levels):
 class VQTokenizer(nn.Module):
     "Discrete autoencoder; see `wmkit.tokenizers.protocol` for the protocol."
     def __init__(self,
-        size: tuple[int, int] = (64, 64),        # height, width of the frames; multiples of stride
+        size: tuple[int, int] = (64, 64),        # height, width of the frames
         stride: int = 4,                         # pixels of a cell, even; each cell is a code
         kind: str = "vq",                        # vq: a learnt codebook; fsq: a grid of levels
         codes: int = 512, dim: int = 8,          # vq: size of the codebook, numbers of a code
@@ -123,7 +138,7 @@ class VQTokenizer(nn.Module):
         commitment: float = .25                  # weight of the cells' distance to their codes
     ):
         super().__init__()
-        _check_options(size, stride, kind, levels)
+        _check_options(stride, kind, levels)
         shape = dict(size=list(size), stride=stride, kind=kind, width=width, depth=depth)
         book = dict(codes=codes, dim=dim, levels=list(levels), cosine=cosine)
         learning = dict(decay=decay, revive=revive, commitment=commitment)
@@ -136,7 +151,7 @@ class VQTokenizer(nn.Module):
 def _build(self: VQTokenizer, o):
     "Encoder, decoder and quantizer of these options."
     self.kind, self.commitment, self.size = o.kind, o.commitment, tuple(o.size)
-    self.grid = tuple(side//o.stride for side in o.size)
+    self.grid, self.stride = _grid(o.size, o.stride), o.stride
     self.codes, self.channels = o.codes, o.dim
     if o.kind == "fsq":
         self.codes, self.channels = math.prod(o.levels), len(o.levels)
@@ -167,7 +182,7 @@ def codebook(self: VQTokenizer) -> torch.Tensor:
 def _cells(self: VQTokenizer, frames):
     "The encoder's vectors: float32 [b·t h w d]."
     check_frames(frames, self.size)
-    pixels = frames.flatten(0, 1)
+    pixels = fill_out(frames.flatten(0, 1), self.grid, self.stride)
     if next(self.parameters()).is_contiguous(memory_format=torch.channels_last):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     return self.encoder(pixels).float().permute(0, 2, 3, 1)
@@ -218,7 +233,8 @@ def _check_codes(self: VQTokenizer, codes):
 def decode(self: VQTokenizer, codes: torch.Tensor) -> torch.Tensor:
     "Codes [b t h w] to frames [b t 3 h w], clipped to [-1, 1]."
     vectors = self.codebook[self._check_codes(codes)].flatten(0, 1).permute(0, 3, 1, 2)
-    return self.decoder(vectors).clamp(-1, 1).unflatten(0, codes.shape[:2])
+    frames = cut_to(self.decoder(vectors), self.size)
+    return frames.clamp(-1, 1).unflatten(0, codes.shape[:2])
 
 @patch
 def embed(self: VQTokenizer, codes: torch.Tensor) -> torch.Tensor:
@@ -242,7 +258,7 @@ def nearest(self: VQTokenizer, latents: torch.Tensor) -> torch.Tensor:
 @patch
 def _remember(self: VQTokenizer, codes, cells, vectors):
     "Terms of the loss and numbers for the log, of this batch."
-    share = torch.bincount(codes, minlength=self.codes)/len(codes)
+    share = count_codes(codes, self.codes)/len(codes)
     self._log = dict(codes_used=(share > 0).sum())
     self._log["perplexity"] = torch.special.entr(share).sum().exp()
     self._extra = {}
@@ -262,7 +278,7 @@ def forward(self: VQTokenizer,
     if self.training:
         self.statistics.follow(chosen.detach())
     self._remember(codes, cells, vectors)
-    return self.decoder(chosen).unflatten(0, frames.shape[:2])
+    return cut_to(self.decoder(chosen), self.size).unflatten(0, frames.shape[:2])
 
 # %% ../../nbs/23_vq.ipynb #57deabe1
 @patch
@@ -323,7 +339,7 @@ def decode(self: EmbeddedCodes, latents: torch.Tensor) -> torch.Tensor:
 # %% ../../nbs/23_vq.ipynb #de328e38
 def continuous(
     tokenizer: nn.Module,  # any tokenizer of wmkit
-    token: int = 8         # pixels of a token's side, about: codes are gathered to it
+    token: int = _TOKEN     # pixels of a token's side, about: codes are gathered to it
 ) -> nn.Module:
     "`tokenizer` itself if its latents are continuous, else its `EmbeddedCodes`."
     if not hasattr(tokenizer, "codebook_hash"):
