@@ -125,7 +125,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder, threads(1):
         for k, (name, skip, run) in enumerate(RECORDINGS):
             place = Path(folder)/str(k)
-            data = record(place, EPISODES, FRAMES, (name,), seed + k, skip, 1, run=run)
+            data = record(place, EPISODES, FRAMES, maps=(name,), seed=seed + k, skip=skip,
+                          test=1, run=run)
             walking = "" if run else ", walking"
             print(f"{name}, {skip} tics a frame{walking}\n  {'rows':22}{'true':>5}{'found':>8}")
             judge_recording(data, generator, sets, silent, keys, mute=k % 3 == 0)

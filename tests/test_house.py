@@ -431,7 +431,7 @@ def test_the_extra_all_holds_the_packages_of_the_card():
     extras = project["optional-dependencies"]
     inside = {name: [Requirement(r) for r in given] for name, given in extras.items()}
     wanted, = (r.extras for r in inside["all"])
-    assert wanted == {"record", "import", "train", "lab"}
+    assert wanted == {"record", "games", "import", "train", "lab"}
     held = [r.name for name in wanted for r in inside[name]]
     held += [Requirement(r).name for r in project["dependencies"]]
     assert set(CARD.split()) <= set(held)

@@ -6,7 +6,7 @@
 __all__ = ['FORMATS', 'MAPPING', 'COMMANDS', 'import_help', 'parser', 'missing_package', 'main']
 
 # %% ../nbs/90_cli.ipynb #1cb2edb1
-import argparse, ast, importlib.util, inspect, itertools, re, sys
+import argparse, ast, importlib.util, inspect, itertools, os, re, sys
 from pathlib import Path
 from .core import settings
 from .files import read_yaml
@@ -71,10 +71,14 @@ def _sweep(args):
 
 # %% ../nbs/90_cli.ipynb #9146cc25
 def _record(args):
-    from wmkit.data.record import record
-    names = ("maps", "seed", "skip", "test")
+    if ":" in f"{args.game}{args.policy}":  # one's own code lies in the folder one stands in
+        sys.path.insert(0, os.getcwd())
+    from wmkit.data.record import find_policy, record
+    names = "episodes frames game seed test maps skip size fit fps".split()
     given = {k: v for k, v in vars(args).items() if k in names and v is not None}
-    print(record(args.dest, episodes=args.episodes, frames=args.frames, **given))
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    policy = find_policy(args.policy) if args.policy else None
+    print(record(args.dest, policy=policy, **given))
     return 0
 
 def _list_checks():
@@ -316,15 +320,31 @@ def _add_data(add):
     _add_convert(inner)
 
 # %% ../nbs/90_cli.ipynb #fd3421d1
+_RECORD_NUMBERS = (
+    ("episodes", 30, "how many, if each lasts --frames; of a game that is over sooner, more"),
+    ("frames", 400, "frames of an episode at most"),
+    ("seed", 0, "all that is played follows from it"),
+    ("test", "a fifth", "how many of the last episodes are held out for test"),
+    ("skip", "2 of doom, of others as many as bring it to at most 20 frames a second",
+     "steps of the game that become one frame"))
+
 def _add_record(add):
-    p = add("record", "record episodes from ViZDoom into a data set")
-    p.add_argument("dest", help="folder of the new data set")
-    p.add_argument("--episodes", type=int, required=True, help="how many episodes")
-    p.add_argument("--frames", type=int, required=True, help="frames in each episode")
-    p.add_argument("--maps", nargs="+", help="scenarios, in turn")
-    p.add_argument("--seed", type=int, help="the first episode's seed")
-    p.add_argument("--skip", type=int, help="game tics between two frames")
-    p.add_argument("--test", type=int, help="how many of the episodes are kept for testing")
+    p = add("record", "record play of a game into a data set")
+    p.add_argument("dest", help="folder of the new data set, such as data/NAME")
+    p.add_argument("--game", metavar="ID", help="doom, an id of Gymnasium such as ALE/Pong-v5, "
+                   "CarRacing-v3 or Humanoid-v5, or MODULE:ID of your own (default: doom)")
+    for name, default, text in _RECORD_NUMBERS:
+        p.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default: {default})")
+    p.add_argument("--size", **_TAKES["size"], help="height and width of the frames (default: as "
+                   "the game draws; of doom 120 160)")
+    p.add_argument("--fit", metavar="HOW", help="to a size of another shape: letterbox, crop or "
+                   "stretch; not for doom (default: letterbox)")
+    p.add_argument("--fps", type=float, metavar="N", help="steps a second of an environment that "
+                   "does not say it; --skip says how many become a frame")
+    p.add_argument("--maps", nargs="+", metavar="MAP", help="maps of doom, in turn (default: "
+                   "deathmatch)")
+    p.add_argument("--policy", metavar="MODULE:FUNCTION", help="who plays: a function of yours, "
+                   "(frame, state, rng) -> action (default: random actions, each held for a while)")
     p.set_defaults(call=_record)
 
 def _add_doctor(add):
