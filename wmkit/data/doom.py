@@ -36,7 +36,7 @@ def check_map(name: str) -> None:
     if name in SCENARIOS + FREEDOOM2 + FREEDOOM1:
         return
     why = "is not known"
-    if name.startswith(("cig", "multi")):
+    if str(name).startswith(("cig", "multi")):
         why = "crashes the process: its players start in deathmatch only"
     known = ", ".join(SCENARIOS)
     freedoom = "MAP01 to MAP32 (Freedoom 2), E1M1 to E4M9 (Freedoom 1)"

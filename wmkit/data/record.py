@@ -36,7 +36,8 @@ def open_game(
     game: Game | str,  # doom, an id of Gymnasium such as ALE/Pong-v5, MODULE:ID, or a game itself
     **options          # of that game: `DoomGame`, `GymGame`
 ) -> Game:
-    "The game of that name, ready to be played."
+    "The game of that name, ready to be played; an option that is None or empty is its own."
+    options = {k: v for k, v in options.items() if v is not None and v not in ((), [])}
     if isinstance(game, Game):
         _options_of(lambda: None, game.task, options)
         return game
