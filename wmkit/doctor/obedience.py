@@ -251,8 +251,18 @@ def _says_channel(name, row):
     shares = f"{row.commanded:.0%} as commanded, {row.original:.0%} as recorded"
     return f"{name}: {shares} (real frames {row.real:.0%}, chance {row.chance:.0%})"
 
+def _ends(row):
+    "The first and the last recall by horizon that were measured."
+    measured = [share for share in row.by_horizon if math.isfinite(share)]
+    return (measured[0], measured[-1]) if measured else (math.nan, math.nan)
+
+def _says_obeyed(name, row):
+    held = f", held for {row.held} frames" if row.held > 1 else ""
+    return f"{name} {row.commanded:.0%} (real frames {row.real:.0%}{held})"
+
 def _says_fading(name, row):
-    return f"{name} {row.by_horizon[0]:.0%} to {row.by_horizon[-1]:.0%}"
+    first, last = _ends(row)
+    return f"{name} {first:.0%} to {last:.0%}"
 
 # %% ../../nbs/64_obedience.ipynb #a68eaaed
 def _says_readback(judged, obeyed):
@@ -260,11 +270,12 @@ def _says_readback(judged, obeyed):
     ill = [_says_channel(c, row) for c, row in judged.items() if c not in obeyed]
     parts = [f"Not obeyed: {'; '.join(ill)}."]
     if not ill:
-        parts = [f"All {len(judged)} readable channels are carried out: {', '.join(judged)}."]
+        each = ", ".join(_says_obeyed(c, row) for c, row in judged.items())
+        parts = [f"All {len(judged)} readable channels are carried out: {each}."]
     if habit := [c for c, row in judged.items() if row.original > row.commanded]:
         parts.append(f"The recorded action, not the command, is seen in: {', '.join(habit)}.")
     fading = [_says_fading(c, judged[c]) for c in obeyed
-              if judged[c].by_horizon and judged[c].by_horizon[-1] < _half(judged[c])]
+              if _ends(judged[c])[1] < _half(judged[c])]
     if fading:
         parts.append(f"Lost towards the last frame: {', '.join(fading)}.")
     return parts

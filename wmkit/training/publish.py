@@ -136,11 +136,11 @@ def evaluate_each(
     run:object=None         # wmkit.runs.Run: told to stop, it measures little of what is left
 ) -> dict:
     "{K: result of `evaluate`}."
-    results, last = {}, list(worlds)[-1]
+    results, last, kept = {}, list(worlds)[-1], {}  # of one tokenizer
     with StopFlag(run.folder if run else None) as flag:
         for K, world in worlds.items():
             results[K] = evaluate(world, train, test, horizon, seed, thorough and K == last,
-                                  stop=lambda: flag.requested)
+                                  kept=kept, stop=lambda: flag.requested)
     return results
 
 # %% ../../nbs/82_publish.ipynb #3ded6ef9

@@ -14,7 +14,7 @@ from .measures import MEASURES, Evaluation, NotMeasured, Summary, measure_summar
 from .rollouts import moving_windows
 
 # %% ../../nbs/52_evaluate.ipynb #c6be644a
-USUAL = ("gap_by_action", "speed")  # seconds, beside the summary
+USUAL = ("gap_by_action", "inverse", "speed")  # beside the summary
 
 def evaluate(
     world: object,
@@ -22,7 +22,7 @@ def evaluate(
     horizon: int = 12,          # frames dreamed
     seed: int = 0,              # of the noise and of the shuffling
     thorough: bool = False,     # every measure, instead of the usual ones
-    **more                      # further fields of `Evaluation`, e.g. `seconds`, `most`, `stop`
+    **more                      # further fields of `Evaluation`, e.g. `seconds`, `kept`, `stop`
 ) -> dict:
     "For `result.json`: what was asked, the summary's fields, and each further measure by name."
     moving = moving_windows(train, test, world.context, horizon)
