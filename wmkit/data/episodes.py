@@ -1026,6 +1026,13 @@ def rewards(self: Dataset, index: int) -> torch.Tensor:
     return self._outcome(index, REWARD).float()
 
 @patch
+def outcome_pairs(self: Dataset, index: int) -> list:
+    "(reward, done) of each row of episode `index`; None for what the data set does not have."
+    columns = [self._outcome(index, name).tolist() if name in self.outcomes
+               else [None]*self.episodes[index].length for name in OUTCOMES]
+    return list(zip(*columns))
+
+@patch
 def dones(self: Dataset, index: int) -> torch.Tensor:
     "bool [t] of episode `index`: did the step from this frame end it?"
     return self._outcome(index, DONE).bool()

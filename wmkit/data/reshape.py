@@ -129,6 +129,8 @@ def _origin(dataset):
     "(what, text) about where a data set comes from."
     if dataset.states_names:
         yield "states", ", ".join(dataset.states_names)
+    if dataset.outcomes:
+        yield "outcomes", ", ".join(dataset.outcomes)
     about = {k: v for k, v in dataset.about.items() if k != "import"}
     if about:
         yield "about", json.dumps(about, ensure_ascii=False)
@@ -250,8 +252,9 @@ def _read_episode(
             notes.drop(name, rows)
     actions = actions[:, [dataset.space.index(name) for name in only]]
     states = dataset.states(index).tolist() if dataset.states_names else [()]*episode.length
+    outcomes = dataset.outcome_pairs(index)
     notes.fact(**said)
-    rows = (Row(frame, actions[t] if known[t] else None, tuple(states[t]))
+    rows = (Row(frame, actions[t] if known[t] else None, tuple(states[t]), outcomes[t])
             for t, frame in enumerate(video_frames(files[2])))
     return Recording(dataset.fps, rows, episode.length, task=episode.task, seed=episode.seed)
 

@@ -35,6 +35,7 @@ class Row(NamedTuple):
     frame: np.ndarray                 # uint8 h w 3, RGB
     action: np.ndarray | None = None  # float32 [a]; None: not known
     state: tuple = ()                 # float [s]
+    outcome: tuple = (None, None)     # reward, done of the step from here; None: not there
 
 class Break(NamedTuple):
     "The next row does not follow the last one."
@@ -400,11 +401,14 @@ def resampled(
 
 # %% ../../nbs/12_convert.ipynb #e2bca5c0
 def _pooled(group, space):
-    "The first row of a group with the action of all; not known if one of them is not."
-    actions = [row.action for row in group]
+    "The first row of a group with the action and outcome of all; not known if one of them is not."
+    actions, outcomes = [row.action for row in group], zip(*(row.outcome for row in group))
+    rewards, dones = ([v for v in column if v is not None] for column in outcomes)
+    outcome = sum(rewards) if rewards else None, any(dones) if dones else None
     if any(action is None for action in actions):
-        return group[0]._replace(action=None)
-    return group[0]._replace(action=pool(np.stack(actions), len(actions), space)[0])
+        return group[0]._replace(action=None, outcome=outcome)
+    action = pool(np.stack(actions), len(actions), space)[0]
+    return group[0]._replace(action=action, outcome=outcome)
 
 # %% ../../nbs/12_convert.ipynb #2327e470
 def _check_numbers(name, value, names, hint=""):
@@ -608,7 +612,8 @@ def begin(self: Cutter) -> None:
 def write(self: Cutter, row: Row) -> None:
     known = row.action is not None
     action = row.action if known else np.zeros(self.plan.space.size, np.float32)
-    self.writer.add(np.ascontiguousarray(row.frame), action, row.state, known)
+    frame = np.ascontiguousarray(row.frame)
+    self.writer.add(frame, action, row.state, known, *row.outcome)
     self.length += 1
 
 # %% ../../nbs/12_convert.ipynb #3cfcff16

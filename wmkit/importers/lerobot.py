@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple
 import numpy as np
 from ..data.actions import ActionSpace
 from ..data.align import judge_alignment
-from ..data.episodes import Dataset, expand_path, video_info
+from ..data.episodes import DONE, OUTCOMES, REWARD, Dataset, expand_path, video_info
 from ..files import Count, Positive, Schema, Text, check_schema
 from ..findings import plural
 from .convert import (
@@ -495,6 +495,17 @@ def read_states(table, names, where, notes):
         notes.repair(f"observation.state is not finite in {bad} {rows}; left as it is")
     return states
 
+# %% ../../nbs/14_import_lerobot.ipynb #47c8306f
+def read_outcomes(table, features, where) -> list:
+    "(reward, done) of each row; None for what the data set does not have, or not as one number."
+    there = [name for name in OUTCOMES if features.get(name, {}).get("shape") in ([], [1])]
+    columns = [[None]*len(table), [None]*len(table)]
+    if REWARD in there:
+        columns[0] = vectors(table, REWARD, 1, where)[:, 0].tolist()
+    if DONE in there:
+        columns[1] = truths(table[DONE].to_pylist(), f"{where}, column {DONE!r}").tolist()
+    return list(zip(*columns))
+
 # %% ../../nbs/14_import_lerobot.ipynb #ae56dffd
 class Layout(NamedTuple):
     "What all episodes of a data set share."
@@ -505,7 +516,7 @@ class Layout(NamedTuple):
 
 def episode_table(files, layout):
     "The rows of an episode."
-    wanted = ["action", "frame_index", "timestamp", "observation.state", "known"]
+    wanted = ["action", "frame_index", "timestamp", "observation.state", "known", *OUTCOMES]
     if files.video is None:
         wanted.append(layout.camera)
     features = layout.info["features"]
@@ -560,7 +571,8 @@ def read_lerobot(
     notes.fact(task=files.task, camera=layout.camera, channels=layout.channels.origin)
     states = read_states(table, state_names(layout.info), where, notes)
     frames = episode_frames(files, table, layout, where)
-    rows = (Row(frame, actions[t] if known[t] else None, tuple(states[t]))
+    outcomes = read_outcomes(table, layout.info["features"], where)
+    rows = (Row(frame, actions[t] if known[t] else None, tuple(states[t]), outcomes[t])
             for t, frame in enumerate(frames))
     return Recording(layout.fps, rows, len(table), convention)
 
