@@ -528,6 +528,49 @@ def test_wheel_holds_modules_scripts_notebooks_and_configurations(wheel):
     assert held == wanted
 
 
+@pytest.fixture
+def installed(wheel, tmp_path):
+    "`wmkit ...` of the unpacked wheel, in an empty folder; (exit code, what it said)."
+    site, empty = tmp_path/"site", tmp_path/"anywhere"
+    empty.mkdir()
+    zipfile.ZipFile(wheel).extractall(site)
+    program = ("import sys, wmkit; from wmkit.cli import main; "
+               f"assert wmkit.__file__.startswith({str(site)!r}); sys.exit(main())")
+    environment = os.environ | dict(PYTHONPATH=str(site), OMP_NUM_THREADS="1")
+
+    def installed(*words):
+        said = subprocess.run([sys.executable, "-c", program, *words], cwd=empty, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+        return said.returncode, said.stdout
+    installed.folder = empty
+    return installed
+
+
+def test_an_installed_wmkit_needs_no_clone(installed):
+    code, said = installed("run", "train_tokenizer", "-f", "train_tokenizer")
+    assert code == 2 and "no data set 'my_game', neither in" in said, said
+    assert "there is none yet: wmkit import or wmkit record makes one" in said
+    code, said = installed("run", "train_tokenizer", "-f", "trian_tokenizer")
+    assert code == 2 and "there are quickstart, train_dynamics," in said, said
+    assert not any(installed.folder.iterdir())
+    small = "-p", "episodes", "2", "-p", "frames", "30", "-p", "test", "1"
+    code, said = installed("run", "record", "--name", "first", *small)
+    assert code == 0, said
+    made = sorted(file.name for file in installed.folder.iterdir())
+    assert made == ["data", "outputs"] and (installed.folder/"outputs/first/report.html").exists()
+    code, said = installed("runs")
+    assert "first  done    record" in said, said
+
+
+@pytest.mark.slow
+def test_an_installed_wmkit_runs_the_quickstart(installed):
+    code, said = installed("run", "quickstart", "--name", "world")
+    assert code == 0, said
+    assert (installed.folder/"checkpoints/world/dynamics").is_dir()
+    code, said = installed("export", "world", "sent")
+    assert code == 0 and not [*installed.folder.glob("sent/**/state.pt")], said
+
+
 def test_expect_fail_is_strict():
     "`expect_fail(lambda: ...)` makes a context manager and never enters it: it cannot fail."
     loose = re.compile(r"^(?!.*with ).*expect_fail\(", re.M)
