@@ -3043,6 +3043,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'wmkit.training.publish.Scene.quality': ('publish.html#scene.quality', 'wmkit/training/publish.py'),
                                         'wmkit.training.publish.Scene.scrubber': ( 'publish.html#scene.scrubber',
                                                                                    'wmkit/training/publish.py'),
+                                        'wmkit.training.publish._check_window': ('publish.html#_check_window', 'wmkit/training/publish.py'),
                                         'wmkit.training.publish._embedded': ('publish.html#_embedded', 'wmkit/training/publish.py'),
                                         'wmkit.training.publish._read_back': ('publish.html#_read_back', 'wmkit/training/publish.py'),
                                         'wmkit.training.publish._says_effect': ('publish.html#_says_effect', 'wmkit/training/publish.py'),

@@ -80,6 +80,16 @@ def first_window(clips:Clips) -> tuple:
     "(episode, first frame) of the first episode, from its beginning."
     return next(iter(clips.episodes)), 0
 
+def _check_window(clips, window, context):
+    "ValueError for a window that these clips do not have."
+    episode, first, *more = window
+    last = clips.episodes.get(episode, 0) - context - 1
+    if more or not 0 <= first <= last:
+        some = ", ".join(map(str, list(clips.episodes)[:12]))
+        raise ValueError(f"window {list(window)}: expected [episode, first frame], one of the "
+                         f"episodes {some} and, of that one, a frame from 0 to {max(last, 0)}")
+    return episode, first
+
 def dream_scene(
     worlds:dict,        # {name of the lane, e.g. "dream": World}
     clips:Clips,        # held-out frames
@@ -89,8 +99,8 @@ def dream_scene(
     title:str=""
 ) -> Scene:
     "The same window, dreamed by each world from the actions that were played."
-    window = window or first_window(clips)
     world = next(iter(worlds.values()))
+    window = _check_window(clips, window or first_window(clips), world.context)
     context, room = world.context, clips.episodes[window[0]] - window[1]
     found = _scene(clips, window, min(context + frames, room), title)
     truth, actions = (found[name][None].to(world.device) for name in ("truth", "actions"))
