@@ -1037,6 +1037,31 @@ def guess_keys(column):
     words = {"kind": "button", "from": column.name}
     return {key_name(k): words | {"key": k} | letters for k in list(found)[:24]}
 
+# %% ../../nbs/14_import_folder.ipynb #5b140001
+NOTHING = ("noop", "none", "nop", "idle", "no_op", "no-op", "nothing")
+
+def guess_words(column):
+    "A word in every cell, one of a few: a choice of these words."
+    if column.values is not None:
+        return None
+    cells = [c.strip() if isinstance(c, str) else "" for c in column.cells[:5000]]
+    found = list(dict.fromkeys(cells))
+    words = all(re.fullmatch(r"[^\W\d][\w-]*", c) for c in found) and max(map(len, found)) > 1
+    letters = all(set(c) <= set("WASDwasd") for c in found)  # keys that are held together
+    if not words or letters or not 2 <= len(found) <= 64:
+        return None
+    first = [c for c in found if c.lower() in NOTHING]
+    values = first + [c for c in found if c not in first]
+    return {column.usual: {"kind": "choice", "values": values} | column.source}
+
+def guess_number(column):
+    "Whole numbers from 0 in a column that is called an action: a choice."
+    named = re.fullmatch(r"(action|act|move|choice)s?(_?(id|index|number))?", column.name, re.I)
+    numbers = np.unique(column.values)
+    if named and len(numbers) > 1 and (numbers == numbers.round()).all() and numbers[0] >= 0 \
+            and 2 <= numbers[-1] < 256:
+        return {column.usual: {"kind": "choice", "low": 0, "high": int(numbers[-1])}}
+
 # %% ../../nbs/14_import_folder.ipynb #0dca87e3
 def guess_nothing(column):
     "A column without a finite number looks like no action."
@@ -1082,7 +1107,8 @@ def guess_level(column):
         return {column.usual: words | column.source}
 
 # %% ../../nbs/14_import_folder.ipynb #76670e18
-GUESSERS = (guess_keys, guess_nothing, guess_button, guess_angle, guess_motion, guess_level)
+GUESSERS = (guess_words, guess_keys, guess_nothing, guess_number, guess_button, guess_angle,
+            guess_motion, guess_level)
 
 # %% ../../nbs/14_import_folder.ipynb #6562f01b
 def guess_channel(name: str, cells) -> dict:

@@ -76,7 +76,12 @@ def _keys(value, where):
     return found
 
 def _table(value, where):
-    "((cell, number), ...) of a table."
+    "((cell, number), ...) of a table, or of a list of words: 0, 1, 2 ..."
+    if isinstance(value, list) and value:
+        words = _cells(value, where)
+        if len(set(words)) < len(words) or not all(words):
+            raise ValueError(f"{where} is {value!r}; expected a different word for each number")
+        return tuple((word, float(i)) for i, word in enumerate(words))
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{where} is {value!r}; expected a table from a cell to a number,"
                          " such as {left: -1, right: 1}")
@@ -117,10 +122,12 @@ def _check_needs(name, words):
     "A word that needs another one."
     kind = words["kind"]
     needed = dict(delta=("unit", "low", "high"), choice=("low", "high")).get(kind, ())
-    lacks = [w for w in needed if w not in words]
+    named = kind == "choice" and "values" in words  # its range is that of the words' numbers
+    lacks = [w for w in needed if w not in words and not named]
     if lacks:
-        hint = "; e.g. unit: degrees per frame, low: -20, high: 20" if kind == "delta" else ""
-        raise ValueError(f"a {kind} needs {', '.join(lacks)}{hint}")
+        hint = dict(delta="; e.g. unit: degrees per frame, low: -20, high: 20",
+                    choice=", or the names of its values; e.g. values: [noop, fire, left, right]")
+        raise ValueError(f"a {kind} needs {', '.join(lacks)}{hint[kind]}")
     if "letters" in words and "key" not in words:
         raise ValueError("`letters` needs `key`")
 
@@ -147,6 +154,22 @@ def _check_together(name, words, at):
             check(name, words)
         except ValueError as e:
             raise ValueError(f"{at}: {e}") from None
+
+# %% ../../nbs/12_mapping.ipynb #5a120002
+def _choice_words(words):
+    "What `values` says of a choice's channel: its range, and a name for each of its numbers."
+    table = words.get("values", ())
+    if words["kind"] != "choice" or not table:
+        return {}
+    numbers = [number for _, number in table]
+    found = dict(low=min(numbers), high=max(numbers))
+    found |= {end: words[end] for end in found if end in words}
+    names = {number: cell for cell, number in table}
+    whole = all(n == round(n) for n in (*numbers, *found.values()))
+    every = [found["low"] + i for i in range(round(found["high"] - found["low"]) + 1)]
+    if whole and len(names) == len(table) and set(names) == set(every):
+        found["values"] = tuple(names[number] for number in every)
+    return found
 
 # %% ../../nbs/12_mapping.ipynb #246bb8ed
 def known_words(found: object, known: dict, where: str) -> dict:
@@ -199,7 +222,8 @@ def rule_from(
     _check_together(name, words, at)
     own = ("kind", "unit", "low", "high", "sign")  # of the channel; the others are of the rule
     try:
-        channel = Channel(name, **{w: v for w, v in words.items() if w in own})
+        fields = {w: v for w, v in words.items() if w in own} | _choice_words(words)
+        channel = Channel(name, **fields)
     except ValueError as e:
         raise ValueError(f"{where}: {e}") from None
     rest = {w: v for w, v in words.items() if w not in (*own, "from", "key")}
@@ -401,12 +425,15 @@ def _check_range(found, rule, cells, where):
 
 # %% ../../nbs/12_mapping.ipynb #9de7d37d
 def _look_up(rule, cells, where):
-    "The numbers that the table of a rule gives for its cells."
+    "The numbers that the table of a rule gives for its cells; a choice's number is as good."
     table = dict(rule.values)
+    if rule.channel.kind == "choice":
+        table = {text_of(number): number for number in table.values()} | table
     for row, cell in enumerate(cells):
         if text_of(cell) not in table:
+            words = ", ".join(dict(rule.values))
             raise ValueError(f"{_at_row(where, row)}: {text_of(cell)!r} is not in the `values`"
-                             f" of {rule.channel.name!r}: {', '.join(table)}")
+                             f" of {rule.channel.name!r}: {words}")
     return np.array([table[text_of(cell)] for cell in cells], np.float64)
 
 # %% ../../nbs/12_mapping.ipynb #779f498f
