@@ -17,9 +17,9 @@ from wmkit.data.episodes import video_info
 from wmkit.importers.convert import Recording, Row, Source, convert, video_frames
 
 def read(notes, video, wait, die):
-    if notes.name == die:
-        os._exit(9)  # as a lack of memory or a crash in a decoder would end it
     def rows():
+        if notes.name == die:
+            os._exit(9)  # as a lack of memory or a crash in a decoder would end it
         for t, frame in enumerate(video_frames(video)):
             time.sleep(wait)
             yield Row(frame, DOOM.vector(yaw=t % 5))

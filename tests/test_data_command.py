@@ -138,7 +138,7 @@ def test_help(capsys):
     code, out, _ = said(capsys, "data", "--help")
     assert code == 0 and "inspect" in out and "convert" in out
     code, out, _ = said(capsys, "data", "convert", "--help")
-    for flag in "--size --fps --crop --stretch --only --test --workers --skip-bad".split():
+    for flag in "--size --fit --fps --crop --only --test --workers --skip-bad".split():
         assert f"  {flag} " in out or f"  {flag}\n" in out, flag
 
 

@@ -258,29 +258,6 @@ def _read_episode(
             for t, frame in enumerate(video_frames(files[2])))
     return Recording(dataset.fps, rows, episode.length, task=episode.task, seed=episode.seed)
 
-# %% ../../nbs/19_reshape.ipynb #430a422e
-def _same_shape(box, size):
-    "The largest part of a box (top, left, height, width) with the shape of `size`, in its middle."
-    top, left, height, width = box
-    h, w = min(height, round(width*size[0]/size[1])), min(width, round(height*size[1]/size[0]))
-    return top + (height - h)//2, left + (width - w)//2, max(1, h), max(1, w)
-
-def _pictured(target, shape, stretch):
-    "(the target's crop, a sentence about the picture) for frames of `shape`."
-    box = target.crop or (0, 0, *shape)
-    if target.size in (None, box[2:]):
-        return target.crop, ""
-    cut = _same_shape(box, target.size)
-    large = "; enlarged, which adds no detail" if target.size[0] > cut[2] else ""
-    wanted, found = ("x".join(map(str, s)) for s in (target.size, box[2:]))
-    if cut == box:
-        return target.crop, f"{found} to {wanted}{large}"
-    if stretch:
-        return target.crop, f"{found} squeezed to {wanted}, as asked{large}"
-    rows, columns = f"rows {cut[0]} to {cut[0] + cut[2]}", f"columns {cut[1]} to {cut[1] + cut[3]}"
-    return cut, (f"{found} to {wanted}: {rows} and {columns} are kept, so that nothing is squeezed "
-                 f"(crop: another part, stretch: all of it){large}")
-
 # %% ../../nbs/19_reshape.ipynb #b6d652c9
 def _paced(source, target):
     "A sentence about the rate; empty where it stays."
@@ -339,8 +316,7 @@ def reshape_dataset(
     dest: Path | str,          # the new data set's folder
     only: Iterable[str] = (),  # names of the channels to keep; default: all
     test: int | None = None,   # hold so many of the last episodes out; default: as in the source
-    stretch: bool = False,     # squeeze frames to another shape, instead of cutting them to it
-    **options                  # of `convert`: fps, size, crop, mask, workers, skip_bad ...
+    **options                  # of `convert`: fps, size, fit, crop, mask, workers, skip_bad ...
 ) -> Dataset:
     "The data set at another size or rate; after a kill, the same call goes on."
     dataset = Dataset(source_folder(source, dest))
@@ -348,11 +324,10 @@ def reshape_dataset(
     asked = {k: v for k, v in options.items() if k in names and v is not None}
     longest = max((e.length for e in dataset.episodes), default=2)
     target = Target(**dict(longest=longest) | asked | dict(test=0))
-    crop, picture = _pictured(target, (dataset.height, dataset.width), stretch)
     rate = target.rate or dataset.fps
-    said = dict(picture=picture, rate=_paced(dataset.fps, rate))
+    paced = _paced(dataset.fps, rate)
     own = dict(only=tuple(only) or tuple(dataset.space.names), rate=str(rate),
-               said={name: text for name, text in said.items() if text})
+               said=dict(rate=paced) if paced else {})
     held, broken = _held_out(dataset, test), options.get("skip_bad", False)
     rest = {k: v for k, v in options.items() if k not in names}
-    return convert(dest, _episode_source(dataset, held, broken, own), target, crop=crop, **rest)
+    return convert(dest, _episode_source(dataset, held, broken, own), target, **rest)

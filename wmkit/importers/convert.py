@@ -26,7 +26,8 @@ from ..files import Count, DiskFull, Schema, Text, atomic_folder, clear_folder
 from ..files import disk_errors, ends_cleanly, inside, kept_folder, read_json
 from ..files import remove_leftovers, require_new, write_json
 from ..data.actions import ActionSpace, pool
-from ..data.episodes import Dataset, EpisodeWriter, join_datasets, resize
+from ..data.episodes import Dataset, EpisodeWriter, check_fit, fit_words, join_datasets
+from ..data.episodes import resize
 from ..findings import small_figure
 
 # %% ../../nbs/12_convert.ipynb #eaa05a86
@@ -58,13 +59,20 @@ class Recording:
                              " at frame t) or led_to (the action that led to frame t)")
 
 # %% ../../nbs/12_convert.ipynb #5e1f70aa
+def _done(channel, value) -> str:
+    "What a channel's value says beside a frame; empty where nothing is done."
+    if channel.kind == "choice" and channel.values:
+        return f"{channel.name} {channel.word(value)}"
+    if not value:
+        return ""
+    return channel.name if channel.kind == "button" else f"{channel.name} {value:+.3g}"
+
 def _action_text(action, space) -> str:
-    "The channels of an action that are not zero, one a line; `nothing`, or `not known` for None."
+    "What the channels of an action do, one a line; `nothing`, or `not known` for None."
     if action is None:
         return "not known"
-    given = [(c, float(v)) for c, v in zip(space.channels, action, strict=True) if v]
-    lines = [c.name if c.kind == "button" else f"{c.name} {v:+.3g}" for c, v in given]
-    return "\n".join(lines) or "nothing"
+    said = [_done(c, float(v)) for c, v in zip(space.channels, action, strict=True)]
+    return "\n".join(filter(None, said)) or "nothing"
 
 # %% ../../nbs/12_convert.ipynb #edd4f0ab
 def show_rows(rows: Iterator, space: ActionSpace, most: int = 4) -> object:
@@ -422,11 +430,13 @@ def _check_numbers(name, value, names, hint=""):
 class Picture:
     "What is done to every frame."
     size: tuple | None = None  # height, width; None: as it is
+    fit: str = "letterbox"     # how a frame of another shape comes to the size
     crop: tuple | None = None  # top, left, height, width in the source's pixels
     mask: tuple = ()           # boxes (top, left, height, width) to blacken
 
     def __post_init__(self):
         box = "top, left, height, width"
+        check_fit(self.fit)
         for mask in self.mask:
             _check_numbers("mask", mask, box, " (a list of such boxes)")
         if self.crop:
@@ -444,8 +454,8 @@ class Picture:
 
 # %% ../../nbs/12_convert.ipynb #88156760
 @patch
-def __call__(self: Picture, frame: np.ndarray) -> np.ndarray:
-    "The frame, uint8 [h w 3], as the data set holds it."
+def __call__(self: Picture, frame: np.ndarray, size: tuple | None = None) -> np.ndarray:
+    "The frame, uint8 [h w 3], as the data set holds it; `size`: that of others, without its own."
     h, w = frame.shape[:2]
     for top, left, height, width in self.boxes:
         if top + height > h or left + width > w:
@@ -457,10 +467,17 @@ def __call__(self: Picture, frame: np.ndarray) -> np.ndarray:
     if self.crop:
         top, left, height, width = self.crop
         frame = frame[top:top+height, left:left+width]
-    if self.size:
-        return resize(frame[None], tuple(self.size))[0]
-    even_height, even_width = (n//2*2 for n in frame.shape[:2])  # as yuv420p needs it
-    return frame[:even_height, :even_width]
+    if self.size is None:
+        frame = frame[:frame.shape[0]//2*2, :frame.shape[1]//2*2]  # as yuv420p needs it
+    return resize(frame[None], tuple(self.size or size or frame.shape[:2]), self.fit)[0]
+
+@patch
+def words(self: Picture, frame: tuple, size: tuple) -> str:
+    "What is done to frames of (height, width) to bring them to `size`; empty for nothing."
+    shape = self.crop[2:] if self.crop else frame
+    if self.size is None:
+        shape = tuple(n//2*2 for n in shape)
+    return fit_words(tuple(shape), tuple(size), self.fit)
 
 # %% ../../nbs/12_convert.ipynb #bedd080a
 @dataclass(frozen=True)
@@ -487,6 +504,7 @@ class Target:
     "What the new data set is to be like: options of every importer."
     fps: str | float | None = None  # frames a second; default: as the first recording
     size: tuple | None = None  # height, width; default: as the first recording
+    fit: str = "letterbox"     # of another shape: letterbox (black bars), crop or stretch
     crop: tuple | None = None  # top, left, height, width to keep, in the source's pixels
     mask: tuple | None = None  # boxes (top, left, height, width) to blacken
     longest: int | None = None  # frames of an episode; default: 6000, of a lone recording a tenth
@@ -501,7 +519,7 @@ class Target:
 
     @property
     def picture(self) -> Picture:
-        return Picture(self.size, self.crop, tuple(self.mask or ()))
+        return Picture(self.size, self.fit, self.crop, tuple(self.mask or ()))
 
     @property
     def rate(self) -> Fraction | None:
@@ -588,15 +606,25 @@ class Cutter:
 @patch
 def check(self: Cutter, row: Row) -> None:
     "ValueError if the row does not fit those before it."
-    name = self.notes.name
-    if row.frame.shape[:2] != self.plan.shape:
-        shapes = row.frame.shape[:2], self.plan.shape
-        found, wanted = ("x".join(map(str, shape)) for shape in shapes)
-        raise ValueError(f"{name}: a frame of {found}, the first recording begins with {wanted};"
-                         " give size=(height, width) to bring all to one")
     if (np.abs(np.asarray(row.state, np.float64)) > 3e38).any():
-        raise ValueError(f"{name}: a state of frame {self.count} is {list(row.state)};"
+        raise ValueError(f"{self.notes.name}: a state of frame {self.count} is {list(row.state)};"
                          " expected numbers that fit float32 (NaN: not known)")
+
+class _Frames:
+    "The frames of one recording as the data set holds them; what is done to them is noted."
+    def __init__(self, plan: Plan, notes: Notes):
+        self.plan, self.notes, self.shape = plan, notes, None
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        picture, found = self.plan.picture, frame.shape[:2]
+        if self.shape is None:
+            self.shape = found
+            self.notes.fact(picture=picture.words(found, self.plan.shape))
+        if found != self.shape:
+            sizes = [f"{height}x{width}" for height, width in (found, self.shape)]
+            raise ValueError(f"{self.notes.name}: a frame of {sizes[0]}, and the recording begins "
+                             f"with {sizes[1]}: cut it in two where its size changes")
+        return picture(frame, self.plan.shape)
 
 # %% ../../nbs/12_convert.ipynb #c5fd6cc9
 @patch
@@ -626,18 +654,25 @@ def end(self: Cutter) -> None:
     self.length, self.held = 0, None
 
 # %% ../../nbs/12_convert.ipynb #2341173f
-def _planned_rows(recording, plan, name):
-    "The rows with actions taken AT their frames, at the plan's rate."
-    fps, found = plan.fps, recording.fps
+def _check_rate(found, plan, name):
+    "ValueError where a recording's rate cannot be brought to that of the data set."
+    fps = plan.fps
+    if fps != found and not plan.resample:
+        raise ValueError(f"{name} has {found} frames a second, the first recording {fps};"
+                         f" give fps={float(min(fps, found)):g} to bring all recordings to one"
+                         " rate")
     if fps > found:
         raise ValueError(f"{name} has {found} frames a second, the data set {fps}; frames cannot be"
                          f" made up: give fps={float(found):g} or lower to bring all recordings to"
                          " one rate")
-    if fps != found and not plan.resample:
-        raise ValueError(f"{name} has {found} frames a second, the first recording {fps};"
-                         f" give fps={float(fps):g} to bring all recordings to one rate")
+
+def _planned_rows(recording, plan, name):
+    "The rows with actions taken AT their frames, at the plan's rate."
+    _check_rate(recording.fps, plan, name)
     rows = rows_at(recording)
-    return rows if fps == found else resampled(rows, found, fps, plan.space)
+    if plan.fps == recording.fps:
+        return rows
+    return resampled(rows, recording.fps, plan.fps, plan.space)
 
 # %% ../../nbs/12_convert.ipynb #41106180
 def convert_recording(
@@ -653,13 +688,13 @@ def convert_recording(
     progress(math.ceil((recording.total or 0)*plan.fps/recording.fps), 0)
     if not task.part.parent.is_dir():  # the import has ended: nothing is made anew behind its back
         raise FileNotFoundError(f"{task.part.parent} is gone; run the import again")
-    called = recording.task or notes.name, recording.seed
+    called, shown = (recording.task or notes.name, recording.seed), _Frames(plan, notes)
     with atomic_folder(task.part) as new, Cutter(new/"dataset", plan, notes, *called) as cutter:
         for row in rows:
             if isinstance(row, Break):
                 cutter.cut(row.reason)
                 continue
-            cutter.add(row._replace(frame=plan.picture(row.frame)))
+            cutter.add(row._replace(frame=shown(row.frame)))
             progress(0, 1)
         cutter.finish()
         found = dict(breaks=cutter.breaks, convention=recording.convention)
@@ -862,7 +897,22 @@ def make_plan(source: Source, target: Target, skip_bad: bool = False) -> Plan:
     space = source.space.pooled(math.ceil(first.fps/fps))
     picture, asked = target.picture, target.fps is not None
     shape = picture(frame).shape[:2]
+    if words := picture.words(frame.shape[:2], shape):
+        print(f"frames: {words}", flush=True)
     return Plan(fps, asked, space, tuple(source.states), picture, shape, longest)
+
+# %% ../../nbs/12_convert.ipynb #5c120001
+_LOOKED_AT = 50  # recordings whose rates are read before the first one is decoded
+
+def _check_rates(source, plan):
+    "ValueError for a recording of a wrong rate, before anything is decoded."
+    for name, files in list(source.items.items())[1:_LOOKED_AT]:
+        with contextlib.suppress(OSError):  # said where it is read
+            try:
+                found = source.read(Notes(name), **files, **source.options).fps
+            except ValueError:
+                continue
+            _check_rate(found, plan, name)
 
 # %% ../../nbs/12_convert.ipynb #b34a14bb
 def _finished(dest, identity):
@@ -1011,10 +1061,21 @@ def _common_facts(notes):
         for k, v in n.facts.items():
             found.setdefault(k, []).append(v)
     def same(values): return len(values) == len(notes) and all(v == values[0] for v in values)
-    return {k: v[0] if same(v) else v[:20] for k, v in found.items()}
+    facts = {k: v[0] if same(v) else v[:20] for k, v in found.items() if k != "picture"}
+    return facts | _pictures(found.get("picture", []))
+
+def _pictures(words):
+    "{picture: what was done to frames, with counts where recordings differ}; {} for nothing."
+    counts = Counter(words)
+    if len(counts) < 2:
+        return {"picture": words[0]} if any(words) else {}
+    said = [f"{n} of {len(words)} recordings {text or 'as they are'}" for text, n in
+            counts.most_common()]
+    return {"picture": "; ".join(said)}
 
 def _unit(channel):
-    parts = [channel.kind, channel.unit, channel.sign and f"+ is {channel.sign}"]
+    named = f"one of {' '.join(channel.values)}" if channel.values else ""
+    parts = [channel.kind, channel.unit, channel.sign and f"+ is {channel.sign}", named]
     return ", ".join(part for part in parts if part)
 
 # %% ../../nbs/12_convert.ipynb #3e64e865
@@ -1107,12 +1168,17 @@ def convert(
     if engine not in ENGINES:
         raise ValueError(f"engine {engine!r}; expected {' or '.join(ENGINES)}")
     identity = _identity(source, target, skip_bad)
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers = {workers}; expected 0 (this process) or more")
     old = _finished(dest, identity)
     if old is not None:
         return old
     work, again = _work_folder(dest), "finished recordings are kept, the same command goes on"
     with ends_cleanly(again), kept_folder(work, dest.name):
-        tasks = _make_tasks(source, make_plan(source, target, skip_bad), work)
+        plan = make_plan(source, target, skip_bad)
+        if not skip_bad:
+            _check_rates(source, plan)
+        tasks = _make_tasks(source, plan, work)
         failed = _run(tasks, workers, engine, skip_bad, dest)
         parts = [task.part for task in tasks if task.name not in failed]
         return _publish(dest, source, target, identity, parts, failed)
@@ -1160,7 +1226,8 @@ def _films(source) -> dict:
 # %% ../../nbs/12_convert.ipynb #a506742c
 def _publish(dest, source, target, identity, parts, failed):
     "Join the parts, judge them, and bring the data set with its report under its final name."
-    about = source.about | {"import": dict(format=source.format, identity=identity)}
+    pictures = _pictures([_notes_of(part).facts.get("picture", "") for part in parts])
+    about = source.about | {"import": dict(format=source.format, identity=identity) | pictures}
     held = source.held_out, target.test
     joined = _join(parts, failed, _work_folder(dest), held, about)
     given = source.options | target.to_dict()
