@@ -418,6 +418,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'wmkit.data.doom._engine_errors': ('doom.html#_engine_errors', 'wmkit/data/doom.py'),
                                  'wmkit.data.doom._free_memory': ('doom.html#_free_memory', 'wmkit/data/doom.py'),
                                  'wmkit.data.doom._require_memory': ('doom.html#_require_memory', 'wmkit/data/doom.py'),
+                                 'wmkit.data.doom._resolution': ('doom.html#_resolution', 'wmkit/data/doom.py'),
                                  'wmkit.data.doom._scratch': ('doom.html#_scratch', 'wmkit/data/doom.py'),
                                  'wmkit.data.doom._set_picture': ('doom.html#_set_picture', 'wmkit/data/doom.py'),
                                  'wmkit.data.doom._set_play': ('doom.html#_set_play', 'wmkit/data/doom.py'),

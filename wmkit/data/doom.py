@@ -61,14 +61,20 @@ def _engine(map_name):
     return game
 
 # %% ../../nbs/12_doom.ipynb #5c024acf
+def _resolution(size):
+    "What the engine calls a screen of twice this size; ValueError for one that it cannot draw."
+    import vizdoom as vd
+    name = f"RES_{2*size[1]}X{2*size[0]}" if len(size) == 2 else ""
+    found = getattr(vd.ScreenResolution, name, None)
+    if found is None:
+        sizes = "(120, 160), (144, 256), (240, 320), (360, 640)"
+        raise ValueError(f"size {size} (--size): frames can be (height, width) such as {sizes}")
+    return found
+
 def _set_picture(game, size):
     "Draw twice as fine as is kept, see `observe`, and nothing that is not the world."
     import vizdoom as vd
-    resolution = getattr(vd.ScreenResolution, f"RES_{2*size[1]}X{2*size[0]}", None)
-    if resolution is None:
-        sizes = "(120, 160), (144, 256), (240, 320), (360, 640)"
-        raise ValueError(f"size {size}: frames can be (height, width) such as {sizes}")
-    game.set_screen_resolution(resolution)
+    game.set_screen_resolution(_resolution(size))
     game.set_screen_format(vd.ScreenFormat.RGB24)
     game.set_window_visible(False)
     game.set_sound_enabled(False)
@@ -219,6 +225,7 @@ class DoomGame(Game):
         self.maps, self.skip, self.size, self.run = list(maps), skip, tuple(size), run
         for name in self.maps:
             check_map(name)
+        _resolution(self.size)
         self.fps, self.turn, self.engine = Fraction(TICS, skip), 0, None
         remove_leftovers(_scratch(), _free_memory)
 
