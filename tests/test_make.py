@@ -55,3 +55,31 @@ def test_make_removes_fixed_names_that_git_ignores(clone):
     ignored = subprocess.run(["git", "check-ignore", "--no-index", *inside], cwd=clone,
                              capture_output=True, text=True)
     assert ignored.stdout.split() == inside
+
+
+FAKE = """#!/bin/sh
+case "$*" in *requirements-cpu.lock*) exit ${NO_CPU_BUILD:-0};; esac
+"""
+
+
+@pytest.mark.parametrize("missing", ["0", "1"])
+def test_setup_says_what_it_does(tmp_path, missing):
+    "A Python that installs nothing: what is said before and after each step, without a terminal."
+    for name in (".ci/setup", *(f"requirements{kind}.lock" for kind in ("", "-cpu", "-cuda"))):
+        (tmp_path/name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT/name, tmp_path/name)
+    python = tmp_path/".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(FAKE)
+    python.chmod(0o755)
+    environment = os.environ | dict(NO_CPU_BUILD=missing, PATH=f"{python.parent}:/usr/bin:/bin")
+    said = subprocess.run(["sh", ".ci/setup"], cwd=tmp_path, capture_output=True, text=True,
+                          env=environment)
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    count = sum(line[:1].islower() for line in (ROOT/"requirements.lock").read_text().splitlines())
+    assert f"wmkit: {count} packages of requirements.lock; downloads may take minutes" in lines
+    assert any(line.startswith("wmkit: requirements.lock done after ") for line in lines)
+    assert any(line.startswith("wmkit: .venv is ready after ") for line in lines)
+    cuda = any("packages of requirements-cuda.lock" in line for line in lines)
+    assert cuda == (missing == "1") or shutil.which("nvidia-smi")

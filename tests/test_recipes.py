@@ -1,4 +1,4 @@
-"""The Python of docs/recipes.md works as it stands there."""
+"""The Python of docs/recipes.md and of the README works as it stands there."""
 import csv
 import re
 from pathlib import Path
@@ -65,6 +65,17 @@ def test_open_a_checkpoint_in_a_script(house, monkeypatch):
     assert names["dream"].shape == (1, 8, 3, 32, 32)
     assert names["frame"].shape == (1, 3, 32, 32)
     assert (house/"dream.mp4").stat().st_size > 1000
+
+
+def test_the_readme_opens_a_world_in_three_lines(house, monkeypatch):
+    monkeypatch.chdir(house)
+    readme = (PAGE.parents[1]/"README.md").read_text(encoding="utf-8")
+    code, = re.findall(r"```python\n(.*?)```", readme, re.S)
+    *lines, last = code.strip().split("\n")
+    assert lines[0] == "import wmkit" and len(lines) < 4
+    names = {}
+    exec("\n".join(lines), names)
+    assert eval(last, names).size == (4*32, 4*32)
 
 
 def test_add_an_importer(tmp_path):

@@ -378,6 +378,7 @@ def _add_record(add):
                    "(frame, state, rng) -> action (default: random actions, each held for a while)")
     p.set_defaults(call=_record)
 
+# %% ../nbs/90_cli.ipynb #c0a40402
 def _add_doctor(add):
     p = add("doctor", "examine a checkpoint or a data set; exit code 1 when a check fails")
     p.add_argument("folder", nargs="?", help="a run or data set by its name, or the folder of a "

@@ -90,6 +90,7 @@ def _check_window(clips, window, context):
                          f"episodes {some} and, of that one, a frame from 0 to {max(last, 0)}")
     return episode, first
 
+# %% ../../nbs/82_publish.ipynb #c0a40401
 def dream_scene(
     worlds:dict,        # {name of the lane, e.g. "dream": World}
     clips:Clips,        # held-out frames
