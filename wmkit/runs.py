@@ -1523,14 +1523,23 @@ def _progress(run):
     lost = f", loss {loss:.3g}" if isinstance(loss, float) else ""
     return f"{model} {row['step']}{f'/{steps}' if steps else ''}{lost}"
 
+# %% ../nbs/03_runs.ipynb #a63bfc2f
 # what the result of a run is known by: the first of these that it has
 _MEASURES = dict(action_gap="actions {:+.2f} dB", psnr="{:.1f} dB", frames="{} frames")
+
+def _says_effect(effect):
+    "How much the actions tell, at the frame ahead where it is most; None: not measured."
+    gap, frame = (effect.get(name) for name in ("gap", "frame"))
+    return f"actions {gap:+.2f} dB at frame {frame}" if isinstance(gap, float) else None
 
 def _measure(run):
     "The measure of a run that ended, else how far it is."
     if run.status not in ("done", "by hand"):
         return _progress(run)
     result = run.result()
+    effect = result.get("action_effect")
+    if isinstance(effect, dict):
+        return _says_effect(effect)
     shown = [text.format(result[name]) for name, text in _MEASURES.items()
              if isinstance(result.get(name), (int, float))]
     return shown[0] if shown else None
@@ -1573,7 +1582,10 @@ def _member(run, planned):
         return _Member(run.name, "waiting", planned, {})
     if run.broken:
         return _Member(run.name, "broken", planned, {}, run.broken)
-    numbers = {k: v for k, v in run.result().items() if isinstance(v, (int, float))}
+    result = run.result()
+    numbers = {k: v for k, v in result.items() if isinstance(v, (int, float))}
+    if isinstance(effect := result.get("action_effect"), dict):
+        numbers["action_effect"] = effect.get("gap")
     return _Member(run.name, run.status, run.params, numbers, run.info["error"])
 
 def _members(names):

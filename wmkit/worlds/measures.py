@@ -6,9 +6,10 @@
 __all__ = ['MEASURES', 'LOOKS', 'KINDS', 'Evaluation', 'Record', 'Rows', 'NotMeasured', 'Measure', 'measure', 'ActionEffect',
            'action_effect', 'Summary', 'Gap', 'summarize', 'measure_summary', 'GapByAction', 'measure_gap_by_action',
            'Sharpness', 'measure_sharpness', 'Motion', 'measure_motion', 'PerceptualDistance', 'Kid', 'Denoise',
-           'measure_denoise', 'Sweep', 'measure_sweep', 'Lags', 'measure_lags', 'Readback', 'Inverse',
-           'measure_inverse', 'Divergence', 'Counterfactual', 'measure_counterfactual', 'Exposure', 'measure_exposure',
-           'Events', 'Collapse', 'measure_collapse', 'Noop', 'measure_noop']
+           'measure_denoise', 'Sweep', 'measure_sweep', 'rest_action', 'Lags', 'measure_lags', 'Readback', 'Inverse',
+           'played_actions', 'measure_inverse', 'Divergence', 'Counterfactual', 'typical_actions',
+           'measure_counterfactual', 'wishes', 'Exposure', 'measure_exposure', 'Events', 'Collapse', 'measure_collapse',
+           'Noop', 'measure_noop']
 
 # %% ../../nbs/52_measures.ipynb #79b9c2d1
 import copy, math, time
@@ -552,11 +553,19 @@ def measure_sweep(
     return Sweep(levels, K, table, Sampling(world.K, world.context_noise))
 
 # %% ../../nbs/52_measures.ipynb #8b015098
+_IDLE = ("noop", "no-op", "no_op", "none", "nothing", "idle", "stay", "stand")
+
+def _idle_value(channel, x):
+    "The value of a choice that is called doing nothing, else the commonest in [n]."
+    names = [name.lower() for name in channel.values]
+    named = next((names.index(word) for word in _IDLE if word in names), None)
+    return float(x.mode().values) if named is None else channel.low + named
+
 def rest_action(space: ActionSpace, actions: torch.Tensor) -> torch.Tensor:
-    "The action [a] of doing nothing: zero or nearest to it, choices at their commonest in [n a]."
+    "The action [a] of doing nothing: zero or nearest to it; a choice's idle value, by [n a]."
     def rest(i, channel):
         if channel.kind == "choice":
-            return float(actions[:, i].mode().values)
+            return _idle_value(channel, actions[:, i])
         return min(max(0., channel.low), channel.high)
     return torch.tensor([rest(i, channel) for i, channel in enumerate(space.channels)])
 
@@ -701,7 +710,7 @@ def _dream_others(e, readers, classes_of, horizon):
     return [_Dreamed(*(torch.cat(part) for part in zip(*found))) for found in parts]
 
 # %% ../../nbs/52_measures.ipynb #31ac8592
-def _some_actions(clips, most=200):
+def played_actions(clips: Clips, most: int = 200) -> torch.Tensor:
     "Known actions [n a] of at most so many episodes."
     episodes = [clips.episode(i) for i in list(clips.episodes)[:most]]
     return torch.cat([episode.actions[episode.known] for episode in episodes])
@@ -751,7 +760,7 @@ def measure_inverse(
 ) -> Inverse:
     "Commands read back from dreams; NaN where no reader can read true frames."
     space = e.world.space
-    thirds = played_thirds(_some_actions(e.train), space)
+    thirds = played_thirds(played_actions(e.train), space)
     def classes_of(actions): return action_classes(actions, space, thirds)[0]
     if "readers" not in e.kept:
         e.kept["readers"] = _train_readers(e, classes_of, pairs)
@@ -778,15 +787,28 @@ class Counterfactual(Rows):
     row = Divergence
 
 # %% ../../nbs/52_measures.ipynb #45fdae4e
-def typical_actions(space: ActionSpace, actions: torch.Tensor, least: int = 8) -> dict:
-    "{name: action [a]} of one channel each, at its median in actions [n a] where it occurs."
+class _Typical(NamedTuple):
+    "What is typical of one action."
+    column: int
+    value: float  # the median, where it is played
+    rows: int     # in which it is played
+
+def _typical_values(space, actions, least):
+    "{action: _Typical} of what is played in `least` of the rows [n a], and is not doing nothing."
     rest, found = rest_action(space, actions), {}
     for i, channel in enumerate(space.channels):
         for name, rows in _channel_groups(channel, actions[:, i]).items():
-            held = rest.clone()
-            held[i] = actions[rows, i].median() if rows.any() else rest[i]
-            if rows.sum() >= least and held[i] != rest[i]:
-                found[name] = held
+            value = float(actions[rows, i].median()) if rows.any() else float(rest[i])
+            if rows.sum() >= least and value != rest[i]:
+                found[name] = _Typical(i, value, int(rows.sum()))
+    return found
+
+def typical_actions(space: ActionSpace, actions: torch.Tensor, least: int = 8) -> dict:
+    "{name: action [a]} of one channel each, at its median in actions [n a] where it occurs."
+    found = {}
+    for name, action in _typical_values(space, actions, least).items():
+        found[name] = rest_action(space, actions)
+        found[name][action.column] = action.value
     return found
 
 # %% ../../nbs/52_measures.ipynb #5b06a2dc
@@ -794,7 +816,7 @@ def typical_actions(space: ActionSpace, actions: torch.Tensor, least: int = 8) -
 def measure_counterfactual(e: Evaluation, most: int = 16) -> Counterfactual:
     "Actions held against holding still, in at most `most` windows."
     world, k, horizon = e.world, e.world.context, min(e.horizon, 8)
-    played = _some_actions(e.train)
+    played = played_actions(e.train)
     rest, held = rest_action(world.space, played), typical_actions(world.space, played)
     windows = e.some[::max(1, len(e.some)//most)][:most]
     clip = e.test.get(windows, k + 1).to(world.device)
@@ -809,6 +831,34 @@ def measure_counterfactual(e: Evaluation, most: int = 16) -> Counterfactual:
     null = apart(dreamed(rest, e.seed + 1))
     rows = {name: Divergence(apart(dreamed(a, e.seed)), null) for name, a in held.items()}
     return Counterfactual(rows)
+
+# %% ../../nbs/52_measures.ipynb #c92501f9
+def _telling(typical, most):
+    "Names of the actions that are played most; the directions of one channel stand together."
+    def order(name):
+        column, rows = typical[name].column, typical[name].rows
+        used = max(a.rows for a in typical.values() if a.column == column)
+        return -used, column, -rows
+    return sorted(typical, key=order)[:most]
+
+def wishes(
+    space: ActionSpace,
+    played: torch.Tensor,  # n a: of much play, for what is typical
+    actions: torch.Tensor, # t a: of one moment
+    context: int,          # frames that are given: their actions stay
+    most: int = 4          # actions held, beside the two
+) -> dict:
+    "{name: actions [t a]}: as played, doing nothing, and each of the most played actions held."
+    rest, typical = rest_action(space, played), _typical_values(space, played, 8)
+    idle = [f"{c.name} {c.word(float(v))}" for c, v in zip(space.channels, rest)
+            if c.kind == "choice" and c.values]
+    still = actions.clone()
+    still[context:] = rest
+    found = {"as played": actions, ", ".join(idle) or "nothing": still}
+    for name in _telling(typical, most):
+        found[name] = actions.clone()
+        found[name][context:, typical[name].column] = typical[name].value
+    return found
 
 # %% ../../nbs/52_measures.ipynb #bf3a86ce
 @dataclass(frozen=True)

@@ -345,8 +345,7 @@ class InverseModel(nn.Module):
         self.register_buffer("mean", torch.zeros(c, 1, 1))
         self.register_buffer("std", torch.ones(c, 1, 1))
         self.body = nn.Sequential(
-            nn.Conv2d(c, width, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(width, width, 4, 2, 1), nn.SiLU(),
+            nn.Conv2d(c, width, 4, 2, 1), nn.SiLU(),
             nn.Conv2d(width, width, 4, 2, 1), nn.SiLU(), nn.Flatten(), nn.Dropout(.1),
             nn.Linear(width*(h//4)*(w//4), 2*width), nn.SiLU(), nn.Linear(2*width, sum(counts)))
 
@@ -403,7 +402,7 @@ def _inverse_loss(logits, classes, weights):
                for x, c, w in channels)
 
 # %% ../../nbs/51_metrics.ipynb #2ee833eb
-EPOCHS = 40  # often enough: little play is learnt in seconds
+EPOCHS = 25  # often enough: little play is learnt in seconds
 
 def _fit(model, features, classes, seconds, seed, rate=2e-3):
     "AdamW on batches of 64 for `seconds` or `EPOCHS`; the rate falls to 0 over the second half."
