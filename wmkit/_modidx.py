@@ -619,6 +619,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'wmkit.data.games._box': ('games.html#_box', 'wmkit/data/games.py'),
                                   'wmkit.data.games._check_skip': ('games.html#_check_skip', 'wmkit/data/games.py'),
                                   'wmkit.data.games._choice': ('games.html#_choice', 'wmkit/data/games.py'),
+                                  'wmkit.data.games._close': ('games.html#_close', 'wmkit/data/games.py'),
                                   'wmkit.data.games._discrete': ('games.html#_discrete', 'wmkit/data/games.py'),
                                   'wmkit.data.games._gymnasium': ('games.html#_gymnasium', 'wmkit/data/games.py'),
                                   'wmkit.data.games._indexed': ('games.html#_indexed', 'wmkit/data/games.py'),

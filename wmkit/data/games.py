@@ -210,7 +210,8 @@ def _part(space, name=_ACTION, words=()):
 # %% ../../nbs/12_games.ipynb #64cdd572
 _MEANINGS = dict(  # of Gymnasium's own environments, from their documentation
     CarRacing="steer throttle brake|nothing right left throttle brake", Pendulum="torque",
-    LunarLander="main side|nothing left main right", BipedalWalker="hip_1 knee_1 hip_2 knee_2",
+    LunarLanderContinuous="main side", LunarLander="main side|nothing left main right",
+    BipedalWalker="hip_1 knee_1 hip_2 knee_2",
     BipedalWalkerHardcore="hip_1 knee_1 hip_2 knee_2", MountainCarContinuous="force",
     CartPole="left right", MountainCar="left nothing right", FrozenLake="left down right up",
     CliffWalking="up right down left", Blackjack="stick hit",
@@ -376,9 +377,10 @@ class GymGame(Game):
         **options                 # of the environment, as `gymnasium.make` takes them
     ):
         self.id, self.task, self.fit, self.options = id, id.split(":")[-1], check_fit(fit), options
-        self.env = _make(id, self._drawing(size) | options)
+        self.made_with = self._drawing(size) | options
+        self.env = _make(id, self.made_with)
         with contextlib.ExitStack() as stack:
-            stack.callback(self.env.close)
+            stack.callback(self.close)
             rate = _steps_a_second(self.env, id, fps)
             self.skip = _check_skip(skip, rate, id)
             self.fps = rate/self.skip
@@ -386,10 +388,19 @@ class GymGame(Game):
             self._read_picture(size)
             stack.pop_all()
 
-    def close(self) -> None: self.env.close()
+    def close(self) -> None: _close(self.env)
     def explorer(self, rng: np.random.Generator) -> HeldActions:
         "Held random actions."
         return HeldActions(self.space, self.fps, rng, self.part.whole)
+
+# %% ../../nbs/12_games.ipynb #e88a8a34
+def _close(env):
+    "Close an environment, with what MuJoCo draws in: freed later, it would be another one's."
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    for viewer in getattr(renderer, "_viewers", {}).values():
+        viewer.make_context_current()
+        viewer.con.free()
+    env.close()
 
 # %% ../../nbs/12_games.ipynb #90f259ba
 @patch
@@ -441,6 +452,8 @@ def _drawn(self: GymGame, observation):
 @patch
 def reset(self: GymGame, seed: int) -> tuple[np.ndarray, np.ndarray]:
     "(frame, state) of an episode that depends on the seed and the actions alone."
+    self.close()
+    self.env = _make(self.id, self.made_with)
     return self._see(self.env.reset(seed=seed)[0])
 
 @patch
