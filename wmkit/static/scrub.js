@@ -34,7 +34,9 @@ const style = `
 .wmkit-scrub .chips { display: flex; flex-wrap: wrap-reverse; justify-content: center; gap: 3px; flex: 1 1 0; min-width: 0; }
 .wmkit-scrub .chip { padding: 0 6px; line-height: 16px; }
 .wmkit-scrub .lots .chip:not(.lit):not(.dial) { display: none; }
-.wmkit-scrub .chip.dial { background: rgba(20, 22, 28, .72); color: #fff; }
+.wmkit-scrub .chip.dial { background: rgba(20, 22, 28, .72); color: #fff; overflow: hidden; max-width: 100%; text-overflow: ellipsis; white-space: nowrap; }
+.wmkit-scrub .meters { display: flex; flex-wrap: wrap; justify-content: center; gap: 2px; flex: 1 1 0; min-width: 0; max-height: 92px; overflow: hidden; }
+.wmkit-scrub .meter { width: 7px; height: 28px; border-radius: 2px; background: rgba(20, 22, 28, .72); border: 1px solid rgba(255, 255, 255, .3); }
 .wmkit-scrub .look { display: flex; flex-direction: column; align-items: flex-end; gap: 4px; flex: none; text-align: right; line-height: 1.25; }
 .wmkit-scrub .look svg { display: block; width: 44px; height: 44px; }
 @container (max-width: 215px) { .wmkit-scrub .words, .wmkit-scrub .chip:not(.lit):not(.dial) { display: none; } }
@@ -70,6 +72,7 @@ const icons = {
   next: "M5 2v12l8-6zM2 2h2v12H2z", loop: "M4 4h7V1.5L15 5l-4 3.5V6H4v3H2V6a2 2 0 0 1 2-2zM12 12H5v2.5L1 11l4-3.5V10h7V7h2v3a2 2 0 0 1-2 2z",
   keys: "M1 4h14v9H1zM3 6v1.5h1.5V6zM6 6v1.5h1.5V6zM9 6v1.5h1.5V6zM12 6v1.5h1.5V6zM4 9.5V11h8V9.5z",
 };
+const pairs = [["yaw", "pitch"], ["mouse_x", "mouse_y"]]; // sideways, up and down: drawn as one pad where both are there
 const wasd = { forward: ["W", 2, 1], left: ["A", 1, 2], back: ["S", 2, 2], right: ["D", 3, 2] };
 
 function make(tag, name, parent, text) {
@@ -109,33 +112,51 @@ function frameStore(bytes, layout) {
   };
 }
 
-// The action that led to the frame: movement keys, other buttons as chips, the look as an arrow.
+// What a channel does at a frame, in words: a choice by its name, else its number.
+const degrees = c => (c.unit || "").startsWith("deg") ? "°" : "";
+function told(c, value) {
+  if (c.kind === "choice" && value !== null) return `${c.name} ${(c.values || [])[value - c.low] ?? value}`;
+  return `${c.name} ${round(value)}${degrees(c)}`;
+}
+
+// A bar from rest to a value within the channel's range, as a background.
+function bar(c, value, way) {
+  const low = c.low ?? 0, high = c.high ?? 1, share = v => 100 * (Math.max(low, Math.min(high, v)) - low) / (high - low);
+  const [from, to] = [share(0), share(value ?? 0)].sort((x, y) => x - y);
+  return `linear-gradient(to ${way}, transparent ${from}%, #8250df ${from}%, #8250df ${to}%, transparent ${to}%), rgba(20, 22, 28, .72)`;
+}
+
+// The action that led to the frame: movement keys, other buttons as chips, a choice's word, bars, the look as an arrow.
 function actionOverlay(parent, channels, rows) {
   const box = make("div", "action", parent), lit = [], dials = [];
   const largest = column => Math.max(1e-9, ...rows.map(row => Math.abs(row[column] ?? 0)));
-  const isButton = c => c.kind === "button", isLook = c => c.kind === "delta" && (c.name === "yaw" || c.name === "pitch");
-  const degrees = c => (c.unit || "").startsWith("deg") ? "°" : "";
-  if (channels.some(c => isButton(c) && wasd[c.name])) {
+  const isButton = c => c.kind === "button", place = name => channels.findIndex(c => c.kind === "delta" && c.name === name);
+  const pair = pairs.find(names => names.every(name => place(name) >= 0)) || [], isLook = c => pair.includes(c.name);
+  const walks = channels.some(c => isButton(c) && c.name === "forward"), isKey = c => walks && isButton(c) && wasd[c.name];
+  const sized = c => c.kind === "level" || c.kind === "delta", many = channels.filter(c => sized(c) && !isLook(c)).length > 6;
+  if (walks) {
     const keys = make("div", "wasd", box);
     channels.forEach((c, column) => {
-      if (!isButton(c) || !wasd[c.name]) return;
+      if (!isKey(c)) return;
       const [letter, x, y] = wasd[c.name], key = make("div", "key", keys, letter);
       key.style.gridArea = `${y} / ${x}`; key.title = key.dataset.channel = c.name;
       lit.push([key, column]);
     });
   }
-  const chips = make("div", "chips", box);
+  const chips = make("div", "chips", box), meters = many ? make("div", "meters", box) : null;
   channels.forEach((c, column) => {
-    if (isLook(c) || (isButton(c) && wasd[c.name])) return;
-    const chip = make("div", isButton(c) ? "chip" : "chip dial", chips, c.name);
+    if (isLook(c) || isKey(c)) return;
+    const small = many && sized(c), kind = small ? "meter" : isButton(c) ? "chip" : "chip dial";
+    const chip = make("div", kind, small ? meters : chips, small ? undefined : c.name);
     chip.dataset.channel = c.name;
-    if (isButton(c)) lit.push([chip, column]); else dials.push([chip, c, column]);
+    if (isButton(c)) lit.push([chip, column]); else dials.push([chip, c, column, small]);
   });
   if (chips.children.length > 6) chips.classList.add("lots"); // then only those that are pressed
-  const yaw = channels.findIndex(c => isLook(c) && c.name === "yaw"), pitch = channels.findIndex(c => isLook(c) && c.name === "pitch");
-  const look = yaw >= 0 || pitch >= 0 ? make("div", "look", box) : null;
+  if (!chips.children.length) chips.remove(); // the bars have the whole width
+  const [yaw, pitch] = pair.length ? pair.map(place) : [-1, -1];
+  const look = pair.length ? make("div", "look", box) : null;
   const words = look && make("div", "words", look), pad = look && make("div", "", look);
-  const reach = look && Math.max(yaw >= 0 ? largest(yaw) : 0, pitch >= 0 ? largest(pitch) : 0);
+  const reach = look && Math.max(largest(yaw), largest(pitch));
 
   function drawLook(row) {
     const say = column => column < 0 ? "" : `${channels[column].name} ${row[column] > 0 ? "+" : ""}${(row[column] ?? 0).toFixed(1)}${degrees(channels[column])}`;
@@ -153,7 +174,10 @@ function actionOverlay(parent, channels, rows) {
       box.style.opacity = none ? 0.35 : 1;
       box.dataset.known = !none;
       for (const [node, column] of lit) node.classList.toggle("lit", row[column] > 0.5);
-      for (const [node, c, column] of dials) node.textContent = `${c.name} ${round(row[column])}${degrees(c)}`;
+      for (const [node, c, column, small] of dials) {
+        if (small) node.title = told(c, row[column]); else node.textContent = told(c, row[column]);
+        if (sized(c)) node.style.background = bar(c, row[column], small ? "top" : "right");
+      }
       if (look) drawLook(row);
     },
   };

@@ -152,8 +152,12 @@ def check_actions(actions, space, count):
         raise ValueError(f"actions has {len(rows)} rows for {count} frames: {rule}")
     for t, row in enumerate(rows):
         _check_row(t, row, space)
-    channels = [dict(name=c.name, kind=c.kind, unit=c.unit) for c in space.channels]
-    return [[_finite(v) for v in row] for row in rows], channels
+    return [[_finite(v) for v in row] for row in rows], [*map(_shown_channel, space.channels)]
+
+def _shown_channel(channel):
+    "What the view is told of a channel."
+    told = dict(name=channel.name, kind=channel.kind, unit=channel.unit)
+    return told | dict(low=channel.low, high=channel.high, values=list(channel.values))
 
 # %% ../../nbs/70_scrub.ipynb #c662643a
 def still_png(lanes, context=0):
@@ -179,7 +183,7 @@ class Scrubber(anywidget.AnyWidget):
     frames = traitlets.Bytes().tag(sync=True)    # every picture, one after the other
     layout = traitlets.Dict().tag(sync=True)     # where each lies, and the clip's own fps
     actions = traitlets.List().tag(sync=True)    # rows [t a]
-    channels = traitlets.List().tag(sync=True)   # name, kind, unit of each column
+    channels = traitlets.List().tag(sync=True)   # name, kind, unit, range, names of values
     metrics = traitlets.Dict().tag(sync=True)    # name -> t values or None
     context = traitlets.Int(0).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)      # can be observed and set

@@ -101,30 +101,45 @@ class _Layout(NamedTuple):
     "The strip of keys below the pictures."
     pads: list
     chips: list
+    more: int    # channels that have no room
     height: int
 
 # %% ../../nbs/52_films.ipynb #24713ee1
+_LINES = 8  # of chips at most
+
 def _chip_width(channel):
-    widest = channel.name + (" 00" if channel.kind == "choice" else "")
-    return round(_font().getlength(widest)) + 8
+    words = [""]
+    if channel.kind == "choice":
+        words = [f" {word}" for word in channel.values or ("00",)]
+    return round(max(_font().getlength(channel.name + word) for word in words)) + 8
+
+def _shortened(text, width):
+    "The text, or its beginning with two dots where it is wider."
+    if _font().getlength(text) <= width:
+        return text
+    fits = (n for n in range(len(text), 0, -1) if _font().getlength(text[:n] + "..") <= width)
+    return text[:next(fits, 0)] + ".."
 
 # %% ../../nbs/52_films.ipynb #4944eb72
 def _layout(keys, width):
-    "Pads at the left, chips in lines beside them."
+    "Pads at the left, chips in lines beside them; no more than there is room for."
     space = keys.space
-    pads = [pad for pad in _PADS if set(pad) & set(space.names)]
+    pads = [pad for pad in _PADS if set(pad) <= set(space.names)]
     in_pads = {name for pad in pads for name in pad}
-    edge, chips = 6 + 44*len(pads), []
+    edge, chips, more = 6 + 44*len(pads), [], 0
     left, top = edge, 4
     for i, channel in enumerate(space.channels):
         if channel.name in in_pads:
             continue
-        wide = _chip_width(channel)
+        wide = min(_chip_width(channel), width - 4 - edge)
         if left + wide > width - 4 and left > edge:
             left, top = edge, top + 20
+        if top >= 4 + 20*_LINES:
+            more += 1
+            continue
         chips.append(_Chip(i, left, top, wide))
         left += wide + 4
-    return _Layout(pads, chips, max(46 if pads else 0, top + 22))
+    return _Layout(pads, chips, more, max(46 if pads else 0, top + 22))
 
 # %% ../../nbs/52_films.ipynb #55983038
 def _share(action, space, name):
@@ -147,7 +162,7 @@ def _draw_pad(draw, left, top, shares):
 
 # %% ../../nbs/52_films.ipynb #ce8bbdc7
 def _draw_chip(draw, chip, top, channel, value):
-    "A key: lit while it is held, or with a bar from zero to its value."
+    "A key: lit while it is held, with a bar from rest to its value, or with the word chosen."
     box = [chip.left, top + chip.top, chip.left + chip.width, top + chip.top + 16]
     held = channel.kind == "button" and value > 0
     draw.rectangle(box, fill=_LIT if held else _DARK)
@@ -156,7 +171,8 @@ def _draw_chip(draw, chip, top, channel, value):
         ends = (max(low, min(0., high)), max(low, min(high, value)))
         zero, end = (box[0] + chip.width*(v - low)/(high - low) for v in ends)
         draw.rectangle([min(zero, end), box[1], max(zero, end), box[3]], fill=_LIT)
-    text = f"{channel.name} {value:g}" if channel.kind == "choice" else channel.name
+    word = f" {channel.word(value)}" if channel.kind == "choice" else ""
+    text = _shortened(channel.name + word, chip.width - 8)
     place = box[0] + 4, box[1] + 8
     draw.text(place, text, _PAPER if held else _TEXT, _font(), anchor="lm")
 
@@ -171,6 +187,9 @@ def _draw_keys(draw, top, keys, frame, layout):
         _draw_pad(draw, 6 + 44*i, top, [_share(action, space, name) for name in pad])
     for chip in layout.chips:
         _draw_chip(draw, chip, top, space.channels[chip.index], float(action[chip.index]))
+    if layout.more:
+        place = layout.chips[0].left + 4, top + layout.height - 10
+        draw.text(place, f"and {layout.more} more", _TEXT, _font(), anchor="lm")
 
 # %% ../../nbs/52_films.ipynb #59d942ca
 def draw_lanes(
