@@ -194,7 +194,7 @@ SPOILT += [  # videos and prompts
     Spoilt("zero-length video", lambda folder: video(folder).write_bytes(b""),
            error=r"seed_1_part_1\.mp4 is empty"),
     Spoilt("other size", other_size,
-           error=r"seed_1_part_2: a frame of 120x160, the first recording begins with 96x128"),
+           repair=r"1 of 2 recordings 120x160 to 96x128"),
     Spoilt("other fps", other_rate, error=r"16.*20|20.*16"),
     Spoilt("annotation in Latin-1", annotation(b"seed_1_part_1.mp4,0,20,B\xe4r\n"),
            error=r"annotation\.csv.*UTF-8"),

@@ -90,7 +90,7 @@ SPOILT = [
     Spoilt("a text with the name of a video",
            lambda folder: (folder/"replay.mp4").write_text("not found"),
            error=r"replay\.mp4 cannot be opened as a video"),
-    Spoilt("two sizes", two_sizes, error=r"[Ss]ize|joined"),
+    Spoilt("two sizes", two_sizes, repair=r"1 of 2 recordings 60x80 to 120x160; enlarged"),
     Spoilt("black between scenes", another(scenes=2, black=8), repair=r"8 black frames"),
     Spoilt("all black", instead(lambda: np.zeros((40, 96, 128, 3), np.uint8)),
            error=r"no frame"),

@@ -265,7 +265,8 @@ def import_video(
     items = all_inside(folder, find_videos(folder))
     if like:
         other = Dataset(like)
-        options = dict(fps=other.fps, size=(other.height, other.width)) | options
+        given = {name: value for name, value in options.items() if value is not None}
+        options = dict(fps=other.fps, size=(other.height, other.width)) | given
         rate = first_rate(items)
         group = math.ceil(rate/Fraction(options["fps"])) if rate else 1
         space = before_pooling(other.space, group)
