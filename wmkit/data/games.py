@@ -282,6 +282,21 @@ def _make_errors(gym, id):
         raise ValueError(f"game {id!r}: there is no module {module!r} here; it is looked for "
                          "in the folder one stands in, and among what is installed") from None
 
+# %% ../../nbs/12_games.ipynb #3836daa5
+_said = set()  # what MuJoCo has warned of
+
+def _warn_once(text):
+    "Says what MuJoCo warns of; left alone, it would write it into a file wherever one stands."
+    if text not in _said:
+        print(f"MuJoCo: {text}", file=sys.stderr, flush=True)
+    _said.add(text)
+
+def _mind_mujoco(spec):
+    "Hear MuJoCo's warnings, if it is what an environment is made of."
+    if "mujoco" in sys.modules or "mujoco" in str(spec.entry_point):
+        with contextlib.suppress(ImportError):  # the environment says what it lacks
+            importlib.import_module("mujoco").set_mju_user_warning(_warn_once)
+
 # %% ../../nbs/12_games.ipynb #7f1c520e
 def _spec(id):
     "What Gymnasium knows of an id; its module, where it names one, is imported first."
@@ -295,6 +310,7 @@ def _spec(id):
 def _make(id, options):
     "The environment of an id, which draws."
     gym, spec = _gymnasium(), _spec(id)
+    _mind_mujoco(spec)
     with _make_errors(gym, id):
         try:
             return gym.make(spec, render_mode="rgb_array", disable_env_checker=True, **options)
