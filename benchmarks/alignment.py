@@ -77,19 +77,20 @@ def judge_recording(data, generator, sets, silent, keys, mute):
     actions = [data.actions(e.index) for e in data.episodes]
     features = [motion_features(f) for f in frames]
 
-    def scan(rows, space=DOOM, seen=features):
-        return lag_scan(frames, rows, space, features=seen)
+    def scan(rows, space=DOOM, films=frames, seen=features):
+        return lag_scan(films, rows, space, features=seen)
 
     for by in SHIFTS:
         judge("shifted", by, scan(shifted(actions, by)), sets)
     for name, rows in controls(actions, generator).items():
         judge(name, None, scan(rows), silent)
     if mute:
-        noise = [torch.randn(f.shape, generator=generator) for f in features]
+        still = [f[:1].expand(len(f), -1, -1, -1) for f in frames]
+        noise = [torch.rand(f.shape, generator=generator) for f in frames]
         buttons = ActionSpace(DOOM.channels[:7])
         short = lag_scan(frames[:1], actions[:1], DOOM, features=features[:1])
-        judge("frozen video", None, scan(actions, seen=[f*0 for f in features]), silent)
-        judge("noise for video", None, scan(actions, seen=noise), silent)
+        judge("frozen video", None, scan(actions, films=still, seen=None), silent)
+        judge("noise for video", None, scan(actions, films=noise, seen=None), silent)
         judge("buttons alone", 0, scan([a[:, :7] for a in actions], buttons), silent)
         judge("one short episode", 0, short, silent)
     judge_keys(frames, actions, features, keys)
