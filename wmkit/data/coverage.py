@@ -65,6 +65,25 @@ def row_kinds(
     camera = np.array([c.kind == "delta" for c in space.channels])
     return active[:, ~camera].any(1) + 2*active[:, camera].any(1)
 
+# %% ../../nbs/13_coverage.ipynb #e5602ee4
+def _named(channels):
+    "A few channels by their names, many by their number."
+    few = len(channels) <= 3
+    return ", ".join(c.name for c in channels) if few else f"{len(channels)} channels"
+
+def _kind_words(
+    space: ActionSpace
+) -> dict:
+    "{kind of row that this space can have: what it is called there}."
+    deltas = [c for c in space.channels if c.kind == "delta"]
+    others = [c for c in space.channels if c.kind != "delta"]
+    if not (deltas and others):
+        return {"none": "none", "camera" if deltas else "movement": "something done"}
+    if {c.name for c in deltas} & {"yaw", "pitch"}:
+        return dict(none="none", movement="movement", camera="camera", combined="camera and keys")
+    camera, movement = _named(deltas), _named(others)
+    return dict(none="none", movement=movement, camera=camera, combined=f"{camera} and {movement}")
+
 # %% ../../nbs/13_coverage.ipynb #cedc44ce
 def transitions(
     actions: np.ndarray,              # t a
@@ -150,7 +169,8 @@ class Coverage:
     "What is in the rows of a data set."
     rows: int
     left_out: int       # rows whose action is not known
-    kinds: dict         # {kind of row, see ROW_KINDS: share}
+    kinds: dict         # {kind of row that the space can have, see ROW_KINDS: share}
+    words: dict         # {kind: what it is called in this space}
     transitions: float  # share of rows
     constant: list      # channels that never change
     rare: list          # channels used in fewer than 1 % of the rows
@@ -174,14 +194,15 @@ def coverage(
     rows = np.concatenate(stretches)
     active = rows != 0
     company, counts = active.sum(1), np.bincount(row_kinds(rows, space), minlength=4)
+    words = _kind_words(space)
+    shares = {k: n/len(rows) for k, n in zip(ROW_KINDS, counts.tolist()) if k in words}
     channels = {}
     for i, channel in enumerate(space.channels):
         channels[channel.name] = _use(channel, [s[:, i] for s in stretches], company)
     constant = [n for n, c in channels.items() if c.low == c.high]
     begins = np.concatenate([transitions(s, space) for s in stretches])
     return Coverage(
-        len(rows), total - len(rows), dict(zip(ROW_KINDS, (counts/len(rows)).tolist())),
-        float(begins.mean()), constant,
+        len(rows), total - len(rows), shares, words, float(begins.mean()), constant,
         rare=[n for n, c in channels.items() if n not in constant and not c.active >= RARE],
         together=[(active[:, i] @ active.astype(np.int64)).tolist() for i in range(space.size)],
         channels=channels)
@@ -208,8 +229,8 @@ def _draw_shares(axes, found, colours):
     names, uses = list(found.channels), found.channels.values()
     axes.barh(names, [c.active for c in uses], color=colours, alpha=.45)
     axes.barh(names, [c.alone for c in uses], color=colours)
-    axes.barh(list(ROW_KINDS), list(found.kinds.values()), color="#777777")
-    title = ", ".join(f"{kind} {share:.1%}" for kind, share in found.kinds.items())
+    axes.barh(list(found.words.values()), list(found.kinds.values()), color="#777777")
+    title = ", ".join(f"{found.words[kind]} {share:.1%}" for kind, share in found.kinds.items())
     axes.set(xlabel="share of rows (dark: alone)", title=title)
 
 # %% ../../nbs/13_coverage.ipynb #c2b601d1

@@ -391,19 +391,31 @@ class Pace:
     "How the pictures go on."
     pictures: int          # that were compared with the one before
     frozen: float          # share of them that do not differ
-    turns: int             # of them, while the camera is turned
+    turns: int             # of them, while a mouse or camera is moved
     turning_frozen: float  # share of these that do not differ; NaN without turns
+    turner: str            # what is moved: the camera, or the channels' names; '' without such
     every: int             # each so many-th picture alone is new; 1: all are
     drift: float           # frames: largest distance of a time from row/fps
     where: str             # of that
 
 # %% ../../nbs/67_dataset.ipynb #0d2d91df
 def _turning(dataset, stretches):
-    "Is the camera turned, by a known action? bool [t - 1] of each stretch."
+    "Is a mouse or the camera moved, by a known action? bool [t - 1] of each stretch."
     deltas = [i for i, c in enumerate(dataset.space.channels) if c.kind == "delta"]
     turned = [(dataset.actions(e)[a:b - 1, deltas].abs() > 0).any(1) for e, a, b in stretches]
     known = [dataset.known(e)[a:b - 1] for e, a, b in stretches]
     return [(t & k).numpy() for t, k in zip(turned, known)]
+
+def _turner(space):
+    "What moves the picture by the space's word; '' where no channel is a movement."
+    names = [c.name for c in space.channels if c.kind == "delta"]
+    return "the camera" if {"yaw", "pitch"} & set(names) else " or ".join(names[:3])
+
+# %% ../../nbs/67_dataset.ipynb #a7af5f23
+def _frozen(frames):
+    "Does no part of the picture differ from the one before? bool [t - 1]; a ball is a few pixels."
+    change = (frames[1:] - frames[:-1]).abs()
+    return ((change.mean((1, 2, 3)) < .3) & (change.mean(1).amax((1, 2)) < 6)).numpy()
 
 # %% ../../nbs/67_dataset.ipynb #3fa4cbec
 def frame_pace(
@@ -411,23 +423,28 @@ def frame_pace(
     stretches: list, frames: list  # from `spread_stretches` and `read_stretches`
 ) -> Pace:
     "Whether pictures stand still, and times drift."
-    frozen = [(f[1:].float() - f[:-1].float()).abs().mean((1, 2, 3)).numpy() < .3 for f in frames]
+    frozen = [_frozen(f.float()) for f in frames]
     still, turn = np.concatenate(frozen), np.concatenate(_turning(dataset, stretches))
     turning = float(still[turn].mean()) if turn.any() else math.nan
     drift, where = _clock_drift(dataset)
-    return Pace(len(still), float(still.mean()), int(turn.sum()), turning, _rhythm(frozen),
-                drift, where)
+    return Pace(len(still), float(still.mean()), int(turn.sum()), turning,
+                _turner(dataset.space), _rhythm(frozen), drift, where)
 
 # %% ../../nbs/67_dataset.ipynb #a4af5474
 STUCK = .1    # share of turns: from it on pictures are stuck
 TURNS = 30    # fewer prove nothing
+STILL = .5    # share of all pictures: from it on, without turns, most of a recording stands still
 
 # %% ../../nbs/67_dataset.ipynb #9dc36ffa
 def _pace_sentences(pace):
     seen = [f"{pace.frozen:.1%} of {pace.pictures} pictures do not differ from the one before"]
     if pace.turns:
-        seen.append(f"{pace.turning_frozen:.1%} of the {pace.turns} while the camera is turned")
+        moved = f"{pace.turner} is {'turned' if pace.turner == 'the camera' else 'moved'}"
+        seen.append(f"{pace.turning_frozen:.1%} of the {pace.turns} while {moved}")
     says = [f"{', '.join(seen)}."]
+    if pace.turns < TURNS and pace.frozen >= STILL:
+        says.append("A game that waits for its player stands still; one that goes on by itself "
+                    "has hung, or was brought to a higher frame rate.")
     if pace.every > 1:
         says.append(f"Only every {pace.every}. picture is new: the true rate is 1/{pace.every} "
                     "of the stated one.")
@@ -442,12 +459,12 @@ def _pace_sentences(pace):
                "timestamps are of another clock than the frames"],
        remedy="Import at the game's own rate (fps=), and cut frozen stretches out.")
 def check_frame_rate(pace: Pace) -> Finding:
-    "Frozen pictures while the camera turns: below a tenth; times within half a frame."
-    stuck = pace.turns >= TURNS and not pace.turning_frozen < STUCK
+    "Frozen pictures while it is turned: below a tenth, else below half; times within half a frame."
+    turned = pace.turns >= TURNS
+    value, limit = (pace.turning_frozen, STUCK) if turned else (pace.frozen, STILL)
     wrong = pace.drift >= DRIFT or pace.every > 1
-    value = pace.turning_frozen if pace.turns else pace.frozen
-    grade = Grade("fail" if wrong else ok_if(not stuck, "warn"), value,
-                  f"< {STUCK:g}, times within half a frame")
+    grade = Grade("fail" if wrong else ok_if(value < limit, "warn"), value,
+                  f"< {limit:g}, times within half a frame")
     return found(grade, _pace_sentences(pace), unit="frozen", n=pace.pictures)
 
 # %% ../../nbs/67_dataset.ipynb #e9ebcf7f
@@ -473,6 +490,9 @@ def check_key_effects(alignment: Alignment) -> Finding:
     "Channels that act against their name or sign: none; `warn` for an impossible unit."
     effects, reference = alignment.effects, "0 against their name"
     judged = [n for n in effects.keys if effects.verdicts(n) != {"cannot tell"}]
+    if not effects.keys:
+        return skip("no channel's name promises how the picture moves (a mouse's would)",
+                    n=alignment.pairs)
     if not judged:
         return skip("no channel's effect can be measured in this sample", n=alignment.pairs)
     units = [f"{n} would show {gain.view:.0f} degrees at once"

@@ -536,17 +536,21 @@ def check_roundtrip_save(
     return found(Grade(ok_if(value == 0), value, "exactly 0"), says)
 
 # %% ../../nbs/60_formulas.ipynb #5a691e51
-def _lag_colour(lag, best):
+def _judged(scan): return scan.confident or scan.late or bool(scan.episodes)
+
+def _lag_colour(lag, best, judged):
+    if not judged:
+        return "#aaa"
     if lag == 0:
         return "#1e6e3a"
     return "#b3261e" if lag == best else "#aaa"
 
 # %% ../../nbs/60_formulas.ipynb #6699120d
 def _draw_lags(scan):
-    "The score of each lag; green where it should be best, red where it is best and should not."
+    "The score of each lag; green where it should be best, red where it is best; grey: not judged."
     figure, axes = small_figure()
     lags = list(scan.scores)
-    colours = [_lag_colour(lag, scan.best) for lag in lags]
+    colours = [_lag_colour(lag, scan.best, _judged(scan)) for lag in lags]
     axes.bar(lags, [v or 0 for v in scan.scores.values()], color=colours)
     axes.axhline(0, color="#888", lw=.8)
     axes.set(xlabel="lag of the actions, rows", ylabel="held-out R²", xticks=lags)
@@ -557,6 +561,8 @@ def _lag_sentence(scan):
     if not scan.confident and scan.episodes:
         listed = ", ".join(map(str, list(scan.episodes)[:8]))
         return f"{scan.reason.capitalize()} (rows). Episodes: {listed}."
+    if scan.answers and _judged(scan):
+        return scan.sentence
     if not scan.confident:
         return f"Not judged: {scan.reason}."
     how = f"when it is shifted by {scan.best} rows" if scan.best else "without a shift"
@@ -570,6 +576,8 @@ def _lag_verdict(scan, enough):
         return ok_if(scan.best == 0)
     if scan.episodes:
         return "fail"
+    if scan.late:
+        return "warn"
     return "warn" if scan.channel is None and scan.pairs >= enough else "skip"
 
 # %% ../../nbs/60_formulas.ipynb #c9dda8b7
@@ -583,16 +591,19 @@ def check_action_lag_scan(
     scan: LagScan,
     enough: int = 1000  # pairs of frames from which on silence is suspicious
 ) -> Finding:
-    "The best lag: 0; `fail` also where some episodes are shifted differently."
-    grade = Grade(_lag_verdict(scan, enough), scan.best, "lag 0")
+    "The best lag: 0; `fail` also where some episodes are shifted; `warn` if a game may be late."
+    best = scan.best if _judged(scan) else None  # a lag that is not sure is no measure
+    grade = Grade(_lag_verdict(scan, enough), best, "lag 0")
     return found(grade, _lag_sentence(scan), unit="rows", n=scan.pairs, picture=_draw_lags(scan))
 
 # %% ../../nbs/60_formulas.ipynb #916a59c2
 def _coverage_sentences(found, broken, restless):
     kinds = found.kinds
     more = f", {found.left_out} more without a known action" if found.left_out else ""
-    says = [f"{found.rows} rows{more}; nothing done in {kinds['none']:.2g} of them, "
-            f"camera and keys together in {kinds['combined']:.2g}."]
+    together = ""
+    if "combined" in kinds:
+        together = f", {found.words['combined']} in {kinds['combined']:.2g}"
+    says = [f"{found.rows} rows{more}; nothing done in {kinds['none']:.2g} of them{together}."]
     named = {"Not finite": broken, "Never change": found.constant,
              "Used in less than 1 %": found.rare}
     says += [f"{what}: {', '.join(names)}." for what, names in named.items() if names]
