@@ -199,7 +199,7 @@ def one_full(notes, number, flag):
     from fractions import Fraction
     from wmkit.files import DiskFull
     from wmkit.importers.convert import Recording, Row
-    if number == 1 and not flag.exists():
+    if number == 1 and multiprocessing.parent_process() and not flag.exists():
         flag.touch()
         raise DiskFull(errno.ENOSPC, "the disk is full", "here")
     end = time.monotonic() + 60

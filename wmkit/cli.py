@@ -184,6 +184,9 @@ formats (wmkit import FORMAT --help lists its options):
 From a folder of your own to a trained world. my_game/mapping.yaml says what your columns mean; if
 it is missing, `wmkit import folder` prints one to begin with:
 {mapping}
+A column of words, such as an arcade stick's, is one channel that keeps its words:
+  action: {{kind: choice, values: [noop, fire, left, right], from: move}}
+
 Then, the last two with as many steps as you have time for:
 {commands}
 outputs/my_world/report.html plays truth, dream and error in any browser; `make lab` opens the run

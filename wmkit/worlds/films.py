@@ -81,6 +81,7 @@ def _draw_time(draw, left, width, y, at):
 # %% ../../nbs/52_films.ipynb #badf7373
 _PADS = (("yaw", "pitch"), ("mouse_x", "mouse_y"))  # sideways, up and down: drawn as one pad
 _LIT, _DARK, _TEXT, _EDGE = _DREAM, (34, 37, 44), (200, 202, 208), (90, 94, 102)
+_BAR = (98, 72, 150)  # dark enough for words upon it
 
 @dataclass(frozen=True)
 class Keys:
@@ -170,7 +171,7 @@ def _draw_chip(draw, chip, top, channel, value):
         low, high = channel.low, channel.high
         ends = (max(low, min(0., high)), max(low, min(high, value)))
         zero, end = (box[0] + chip.width*(v - low)/(high - low) for v in ends)
-        draw.rectangle([min(zero, end), box[1], max(zero, end), box[3]], fill=_LIT)
+        draw.rectangle([min(zero, end), box[1], max(zero, end), box[3]], fill=_BAR)
     word = f" {channel.word(value)}" if channel.kind == "choice" else ""
     text = _shortened(channel.name + word, chip.width - 8)
     place = box[0] + 4, box[1] + 8
