@@ -1,4 +1,4 @@
-"""Any game: recorded, opened, checked and looked at, as a stranger does with a game of their own."""
+"""Any game: recorded, opened, checked and looked at, as a stranger does with one of their own."""
 import os
 import subprocess
 import sys
@@ -98,6 +98,7 @@ def test_an_atari_game(tmp_path):
     assert (data.height, data.width, data.fps) == (210, 160, 15)
     names = "NOOP FIRE RIGHT LEFT RIGHTFIRE LEFTFIRE"
     assert data.space["action"].values == tuple(names.split())
+    assert f"0 to 5: {names.replace(' ', ', ')}" in str(inspect_folder(tmp_path/"pong"))
     assert data.about["settings"]["repeat_action_probability"] == .25
     assert data.about["settings"]["frameskip"] == 4
 

@@ -74,8 +74,9 @@ def _facts(found):
     yield from found.more
 
 def _channel_row(channel, used):
+    reach, values = f"{channel.low:g} to {channel.high:g}", ", ".join(channel.values)
     row = dict(channel=channel.name, kind=channel.kind, unit=channel.unit,
-               range=f"{channel.low:g} to {channel.high:g}", positive=channel.sign)
+               range=f"{reach}: {values}" if values else reach, positive=channel.sign)
     if used is None:
         return row
     use = used.channels[channel.name]
