@@ -275,6 +275,42 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
 
 
 @pytest.mark.slow
+def test_the_batch_file_of_the_page_is_stopped_and_goes_on(house, tmp_path):
+    "docs/using.md's file for Slurm, with two processes on CPUs: TERM before its end, then again."
+    page = (ROOT/"docs/using.md").read_text()
+    job, = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.S)
+    small = " ".join(f"-p {name} '{value}'" for name, value in (TINY | dict(steps=24)).items())
+    for old, new in (("-f train_dynamics_16gb -p dataset my_game", small),
+                     ("--processes 4", "--processes 2"), ("my_world", "batch_file"),
+                     ("train_dynamics ", f"{NOTEBOOKS/'train_dynamics.ipynb'} ")):
+        assert old in job, old
+        job = job.replace(old, new)
+    command = tmp_path/"wmkit"
+    program = "import sys\nfrom wmkit.cli import main\nif __name__ == '__main__': sys.exit(main())"
+    command.write_text(f"#!{sys.executable}\n{program}")
+    command.chmod(0o755)
+    (tmp_path/"job").write_text(job)
+    path = dict(PATH=f"{tmp_path}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
+    run = Run(house/"outputs/batch_file")
+
+    def send():
+        return subprocess.Popen(["bash", tmp_path/"job"], cwd=house, env=ENVIRONMENT | path,
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = send()
+    wait_for(lambda: (run.folder/"metrics.jsonl").exists() and len(run.metrics()) > 3, "rows",
+             process)
+    process.terminate()
+    assert "batch_file stopped" in ended(process)
+    stopped = run.result()
+    assert run.status == "stopped" and 3 < stopped["steps_done"] < 24
+    ended(send())
+    assert run.status == "done" and [row["step"] for row in run.metrics() if "loss" in row
+                                     and row.get("model") == "dynamics"] == [*range(1, 25)]
+    card = read_json(latest(house/"checkpoints/batch_file/dynamics")/"card.json", dict)
+    assert card["recipe"]["processes"] == 2
+
+
+@pytest.mark.slow
 def test_stopped_before_the_first_step(house, launch):
     process, run = begun(house, launch, "early", 0, tokenizer="")
     process.send_signal(signal.SIGTERM)

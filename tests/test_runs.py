@@ -285,7 +285,7 @@ PREPARE = """\
 import os, time
 from wmkit.runs import StopFlag, start_run
 run = start_run()
-print("preparing with", os.environ["OMP_NUM_THREADS"], flush=True)
+print("preparing with", os.environ["OMP_NUM_THREADS"], os.environ["WMKIT_PROCESSES"], flush=True)
 try:
     for _ in range(600): time.sleep(.1)
 finally: print("cleaned up", flush=True)"""
@@ -298,7 +298,8 @@ def test_stopped_while_it_prepares(house, launch, monkeypatch):
     kernel = dict(display_name="python3", language="python", name="python3")
     cells = [mk_cell("size = [64, 64]", metadata=dict(tags=["parameters"])), mk_cell(PREPARE)]
     write_nb(new_nb(cells, meta=dict(kernelspec=kernel)), house/"nbs/runs/slow.ipynb")
-    for words, ask in ((("slow", "--name", "slow"), lambda process: process.send_signal(2)),
+    new = "slow", "--name", "slow", "--processes", "2"
+    for words, ask in ((new, lambda process: process.send_signal(signal.SIGINT)),
                        (("--resume", "slow"), lambda process: Path("outputs/slow/STOP").touch())):
         log = Path("outputs/slow/log.txt")
         before = log.read_text().count("preparing") if log.exists() else 0
@@ -310,7 +311,7 @@ def test_stopped_while_it_prepares(house, launch, monkeypatch):
         assert process.returncode == 0 and time.monotonic() - asked < 30, output
         assert "stopping slow after this step" in output and "cleaned up" in output
         assert "slow stopped after" in output and "TCP" not in output
-        assert "preparing with 3\n" in output
+        assert "preparing with 3 2\n" in output
         run = Run.open("slow")
         assert (run.status, run.info["error"]) == ("stopped", None)
 

@@ -177,6 +177,54 @@ def test_two_processes_learn_one_model(new_run):
     torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)  # the same global batch
 
 
+def draw_line(generator):
+    x = torch.randn(16, 3, generator=generator)
+    return x, x[:, :1] - 2*x[:, 1:2]
+
+
+def lose_line(model, batch, generator):
+    x, y = batch
+    if float(os.environ.get("LOST", -1)) == float(os.environ.get("RANK", 0)):
+        os._exit(7)
+    return (model(x) - y).square().mean(), {}
+
+
+def fit_line(run, accumulate=1, steps=30, loss=lose_line):
+    torch.manual_seed(0)
+    recipe = Recipe(steps, device="cpu", precision="fp32", accumulate=accumulate)
+    asked = Checkpoints(10, 10)
+    return train(Line(dropout=0.), draw_line, loss, recipe, run, "line", size, (), asked)
+
+
+def size(model): return dict(size=sum(p.square().sum() for p in model.parameters()))
+
+
+def test_one_notebook_trains_with_two_processes(new_run, monkeypatch):
+    "As `wmkit run --processes 2` does: the same global batch, and everything here as before."
+    one = losses(fit_line(None, accumulate=2))
+    monkeypatch.setenv("WMKIT_PROCESSES", "2")
+    run, threads = new_run("helped"), torch.get_num_threads()
+    result = fit_line(run)
+    torch.testing.assert_close(losses(result), one, rtol=1e-4, atol=1e-6)
+    assert len(run.metrics()) == 30 and "size" in run.metrics()[9]
+    assert "RANK" not in os.environ and torch.get_num_threads() == threads
+    assert not torch.distributed.is_initialized() and not multiprocessing.active_children()
+    with pytest.raises(ValueError, match="defined in a module, not in the notebook"):
+        fit_line(None, loss=lambda *_: 0)
+    monkeypatch.setenv("WMKIT_PROCESSES", "1")
+    with pytest.raises(ValueError, match="processes"):  # it began with two
+        fit_line(Run.open(run.folder), steps=40)
+    assert fit_line(new_run("alone")).steps_done == 30  # the same program goes on alone
+
+
+def test_a_lost_helper_ends_the_training(new_run, monkeypatch):
+    monkeypatch.setenv("WMKIT_PROCESSES", "2")
+    monkeypatch.setenv("LOST", "1")
+    with pytest.raises(RuntimeError):
+        fit_line(new_run("lost"))
+    assert "RANK" not in os.environ and not multiprocessing.active_children()
+
+
 STEPS_DREAM = 10
 DOOM = ActionSpace([Channel("forward", "button"),
                     Channel("yaw", "delta", "degrees per frame", -10, 10)])

@@ -48,9 +48,12 @@ def _run(args):
     if not args.resume:
         if notebook is None:
             raise ValueError("run: which notebook? Give its path, or a name in nbs/runs")
-        return run_notebook(notebook, _given_params(notebook, args.f, args.p), args.name)
+        params = _given_params(notebook, args.f, args.p)
+        return run_notebook(notebook, params, args.name, processes=args.processes or 1)
     if args.name:
         raise ValueError("--name and --resume exclude each other: a run keeps its name")
+    if args.processes:
+        raise ValueError("--resume goes on with the processes of the run; leave --processes away")
     if args.p and notebook is None:
         raise ValueError("--resume takes the parameters of the run; leave -p away")
     params = _given_params(notebook, args.f, args.p)
@@ -115,6 +118,11 @@ def _doctor(args):
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise ValueError(f"{message} (see {self.prog} --help)")
 
+def _positive(text):
+    if not re.fullmatch("[1-9][0-9]{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
+    return int(text)
+
 def _add_run(add):
     p = add("run", "execute a notebook into a run folder, or continue a run")
     p.add_argument("notebook", nargs="?", help="path, or a name in nbs/runs")
@@ -123,6 +131,8 @@ def _add_run(add):
     p.add_argument("-f", metavar="FILE", help="set the parameters in a YAML file")
     p.add_argument("--name", help="the run's name (default: date, time and notebook)")
     p.add_argument("--resume", metavar="RUN", help="continue this run with its own parameters")
+    p.add_argument("--processes", type=_positive, metavar="N", help="train with so many, a GPU "
+                   "each where there are some; each takes a batch of its own")
     p.set_defaults(call=_run)
 
 def _add_runs(add):

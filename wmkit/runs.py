@@ -79,6 +79,7 @@ class _Info(Schema, forbid_unknown_fields=False):
     error: _Long | None
     code: _Code
     sessions: Annotated[list[_Session], Meta(max_length=10_000)]
+    processes: Annotated[int, Meta(ge=1, le=1024)] = 1
     saved: Annotated[dict[Text, Text], Meta(max_length=1000)] = {}  # model -> newest checkpoint
 
 # %% ../nbs/03_runs.ipynb #a76fa1ab
@@ -1013,7 +1014,8 @@ def _crowded():
 def _start_papermill(run, notebook, log):
     "Papermill as a process of its own session, which writes into `log`."
     command = [sys.executable, "-c", _PROGRAM, str(notebook), str(run.folder)]
-    own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()), PYTHONUNBUFFERED="1")
+    own = dict(WMKIT_RUN=str(run.folder), WMKIT_LAUNCHER=str(os.getpid()), PYTHONUNBUFFERED="1",
+               WMKIT_PROCESSES=str(run.info.get("processes", 1)))
     threads = count_threads(settings().threads)
     if threads is not None and "OMP_NUM_THREADS" not in os.environ:
         own["OMP_NUM_THREADS"] = str(threads)
@@ -1324,7 +1326,8 @@ def run_notebook(
     notebook:str,       # path, or a name in nbs/runs; None with `resume`: the run's own
     params:dict=None,   # those that differ from the notebook's defaults
     run:str=None,       # the run's name; default: <date>-<time>_<notebook>
-    resume:bool=False   # continue the run of that name
+    resume:bool=False,  # continue the run of that name
+    processes:int=1     # that train together, a GPU each where there are some; a run keeps them
 ) -> int:
     "Execute a notebook into a run's folder; 0 when it ran to its end or stopped, 1 when it failed."
     _ask_for("lab", "papermill", "ipykernel")
@@ -1337,7 +1340,10 @@ def run_notebook(
         return _execute(found, path)
     path = find_notebook(notebook)
     params = find_named(path, check_params(path, params or {}))
-    return _execute(Run.create(run, params, notebook=_within_root(path)), path)
+    new = Run.create(run, params, notebook=_within_root(path))
+    if processes > 1:
+        new.update(processes=processes)
+    return _execute(new, path)
 
 # %% ../nbs/03_runs.ipynb #2e4e9ecc
 _Params = dict[str, Any]

@@ -7,7 +7,8 @@ __all__ = ['EVENTS', 'Recipe', 'Checkpoints', 'make_optimizer', 'Weights', 'Prep
            'train', 'draw_curves', 'LivePlot', 'steps_for_budget']
 
 # %% ../../nbs/81_trainer.ipynb #cd6efaaf
-import atexit, contextlib, copy, gc, math, os, time
+import atexit, contextlib, copy, gc, math, os, pickle, socket, threading, time
+import multiprocessing as mp
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -21,12 +22,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..checkpoints import best, latest, list_checkpoints, load_state, load_weights, prune
 from ..checkpoints import read_card, require_stamp, save_model, step_folder
-from ..core import Progress, get_device, get_precision
+from ..core import Progress, get_device, get_precision, threads
 from ..core import rng_state, seed_everything, set_rng_state
 from ..files import Count, DiskFull, Schema, check_schema, write_bytes
 from ..findings import small_figure, to_png
 from ..objectives.schedules import DECAYS, Lengths, lr_at, progress_for, steps_within
-from ..runs import StopFlag
+from ..runs import Run, StopFlag
 
 # %% ../../nbs/81_trainer.ipynb #28cb056e
 @dataclass(frozen=True)
@@ -956,6 +957,101 @@ def fit(self:Training) -> Result:
             self.parts.release()
             self.parts = None
 
+# %% ../../nbs/81_trainer.ipynb #c0a40502
+def _nothing(model):
+    "Stands for the measures in a helper: it waits until they are taken."
+
+def _help(rank, shared, asked):
+    "A helper's life: the training that it was handed."
+    os.environ |= shared | dict(RANK=str(rank), LOCAL_RANK=str(rank))
+    torch.set_num_threads(int(shared["OMP_NUM_THREADS"]))
+    folder, *given, evaluates = pickle.loads(asked)
+    training = Training(*given[:4], run=Run(folder) if folder else None, name=given[4],
+                        evaluate=_nothing if evaluates else None, checkpoints=given[5])
+    try:
+        training.fit()
+    finally:
+        leave_group()
+
+def _handed_over(t):
+    "What a helper gets, as bytes: everything of a training but measures and callbacks."
+    model = copy.deepcopy(t.model).cpu()
+    loss = copy.deepcopy(t.loss).cpu() if isinstance(t.loss, nn.Module) else t.loss
+    folder = t.run.folder if t.run else None
+    given = folder, model, t.batches, loss, t.recipe, t.name, t.checkpoints, t.evaluate is not None
+    try:
+        return pickle.dumps(given)
+    except (pickle.PicklingError, AttributeError, TypeError) as e:
+        raise ValueError(f"{t.name}: several processes need a model, batches and a loss that are "
+                         f"defined in a module, not in the notebook: {e}") from None
+
+# %% ../../nbs/81_trainer.ipynb #c0a40503
+def _free_port():
+    "A port of this machine that nobody uses."
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+@contextlib.contextmanager
+def _environment(values):
+    "Variables of the environment, for a block."
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ |= {name: value} if value is not None else {}
+
+def _watch(helpers, ended):
+    "End this process where a helper was lost: the others would wait for it."
+    while not ended.wait(1):
+        if lost := [h for h in helpers if h.exitcode not in (None, 0)]:
+            print(f"process {lost[0].name} of the training ended with exit code "
+                  f"{lost[0].exitcode}", flush=True)
+            if not ended.wait(60):  # its error may arrive here by itself
+                os._exit(1)
+            return
+
+# %% ../../nbs/81_trainer.ipynb #c0a40504
+@contextlib.contextmanager
+def _started(training, count, shared):
+    "For a block: the helpers of a training; all have ended after it."
+    asked, context, ended = _handed_over(training), mp.get_context("spawn"), threading.Event()
+    helpers = [context.Process(target=_help, args=(rank, shared, asked), name=str(rank),
+                               daemon=True) for rank in range(1, count)]
+    try:
+        for helper in helpers:
+            helper.start()
+        threading.Thread(target=_watch, args=(helpers, ended), daemon=True).start()
+        yield
+        leave_group()
+        for helper in helpers:
+            helper.join(60)
+    finally:
+        ended.set()
+        leave_group()
+        for helper in helpers:
+            helper.kill()
+
+@contextlib.contextmanager
+def helped(training:Training):
+    "For a block: the other processes of a run of several ($WMKIT_PROCESSES), this one the first."
+    count = int(os.environ.get("WMKIT_PROCESSES", 1))
+    if count == 1 or "RANK" in os.environ:
+        yield
+        return
+    share = max(1, torch.get_num_threads()//count)
+    shared = dict(WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1",
+                  MASTER_PORT=_free_port(), OMP_NUM_THREADS=str(share))
+    first = _environment(shared | dict(RANK="0", LOCAL_RANK="0"))
+    try:
+        with first, threads(share), _started(training, count, shared):
+            yield
+    finally:
+        forget_accelerator()
+
 # %% ../../nbs/81_trainer.ipynb #06d4ff66
 def train(
     model:nn.Module,           # trained in place; needs `.config` when there is a run
@@ -972,8 +1068,10 @@ def train(
 
     `batches` gives one micro-batch and remembers nothing between calls; `loss` calls
     `model(...)`, never a method of it."""
-    return Training(model, batches, loss, recipe, run=run, name=name, evaluate=evaluate,
-                    callbacks=tuple(callbacks), checkpoints=checkpoints).fit()
+    training = Training(model, batches, loss, recipe, run=run, name=name, evaluate=evaluate,
+                        callbacks=tuple(callbacks), checkpoints=checkpoints)
+    with helped(training):
+        return training.fit()
 
 # %% ../../nbs/81_trainer.ipynb #025861be
 def _panel(axes, rows, points):
