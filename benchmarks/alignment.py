@@ -1,14 +1,18 @@
-"""The lag scan's table: recordings of ViZDoom shifted on purpose, and data that cannot tell.
+"""The alignment's table: recordings shifted on purpose, and data that cannot tell.
 
-    python benchmarks/alignment.py [seed]
+    python benchmarks/alignment.py doom [SEED]           ViZDoom, less than 6 minutes on one core
+    python benchmarks/alignment.py games [SEED | DATASET ...]   games without a mouse
 
-Records its own data into a temporary folder; counts at the end. Less than 6 minutes on one core;
-status 1 if a bar is missed.
+`games` records ten minutes of each game with held random actions (CarRacing takes half an hour),
+or judges data sets that are there. Counts at the end; status 1 if a bar is missed.
 """
+import contextlib
+import math
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,13 +20,16 @@ from wmkit.core import threads
 from wmkit.data.actions import DOOM, ActionSpace
 from wmkit.data.align import judge_alignment, key_effects, lag_scan, motion_features
 from wmkit.data.episodes import Dataset
-from wmkit.data.record import record
+from wmkit.data.record import open_game, record
 
 # map, tics a frame, run: 8 episodes each. Seeds, lengths and most maps are not those on which
 # the scan's limits were chosen
 RECORDINGS = (("deathmatch", 2, True), ("my_way_home", 1, True), ("health_gathering", 2, True),
               ("MAP05", 2, True), ("E1M3", 4, True), ("MAP12", 1, True), ("E3M5", 2, False),
               ("defend_the_center", 4, True))
+GAMES = {"ALE/Breakout-v5": dict(size=(112, 84)), "ALE/Pong-v5": dict(size=(112, 84)),
+         "ALE/SpaceInvaders-v5": dict(size=(112, 84)), "ALE/Freeway-v5": dict(size=(112, 84)),
+         "HalfCheetah-v5": dict(size=(64, 96)), "CarRacing-v3": dict(size=(96, 144), skip=5)}
 EPISODES, FRAMES, SHIFTS = 8, 230, (-2, -1, 0, 1, 2)
 
 
@@ -119,8 +126,60 @@ def judge_ends(data, by, counts):
         print(f"  end moved by {moved:+d}: {found.verdict}, {found.late}: {kind}", flush=True)
 
 
-def main():
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 7000
+class Shifted(Dataset):
+    "A data set whose rows are moved by `by(episode)`."
+    def __init__(self, root, by):
+        super().__init__(root)
+        self.by = by
+
+    def actions(self, episode): return super().actions(episode).roll(self.by(episode), 0)
+
+
+def judge_game(data, found, silent):
+    "Count the shifts that are named, and what is claimed where nothing may be."
+    spoilt = {"half of it shifted": lambda e: e % 2, "another shift each": lambda e: (e*2) % 5 - 2,
+              "rolled far": lambda e: 40 + 7*e}
+    cases = [("shifted", by, lambda e, by=by: by) for by in SHIFTS]
+    cases += [(name, None, by) for name, by in spoilt.items()]
+    for name, true, by in cases:
+        scan = judge_alignment(Shifted(data.root, by)).scan
+        named = replace(scan, confident=scan.confident or scan.late > 0)  # late: of two, one is it
+        judge(name, true, named, silent if true is None else found)
+
+
+def open_games(folder):
+    "(name, ten minutes of it) of the data sets that are given, or recorded into `folder`."
+    given = sys.argv[2:]
+    if given and not given[0].isdigit():
+        for path in given:
+            yield Path(path).name, Dataset(path)
+        return
+    seed = int(given[0]) if given else 7000
+    for game, options in GAMES.items():
+        with contextlib.closing(open_game(game, **options)) as opened:
+            episodes = math.ceil(600*opened.fps/400)
+        place = Path(folder)/game.replace("/", "_")
+        yield game, record(place, episodes, 400, game, seed, test=1, **options)
+
+
+def main_games():
+    "A line for each case of each game, and a table at the end."
+    table, start = {}, time.time()
+    with tempfile.TemporaryDirectory() as folder, threads(1):
+        for name, data in open_games(folder):
+            frames = sum(e.length for e in data.episodes)
+            print(f"{name}, {frames/data.fps/60:.1f} minutes\n  {'rows':22}{'true':>5}{'found':>8}")
+            table[name] = Counter(), Counter()
+            judge_game(data, *table[name])
+    print(f"\n{'game':36} shifts -2 to 2, and where nothing may be claimed")
+    for name, (found, silent) in table.items():
+        print(f"{name:36} {dict(found)}, {dict(silent)}")
+    print(f"{time.time() - start:.0f} s")
+    sys.exit(int(any(counts["wrong"] for pair in table.values() for counts in pair)))
+
+
+def main_doom():
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 7000
     start, generator = time.time(), torch.Generator().manual_seed(seed)
     sets, silent, keys, ends = Counter(), Counter(), Counter(), Counter()
     with tempfile.TemporaryDirectory() as folder, threads(1):
@@ -141,4 +200,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main_games() if sys.argv[1:2] == ["games"] else main_doom()
