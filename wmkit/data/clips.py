@@ -565,13 +565,19 @@ def event_weights(
     return EventWeights([*EVENTS, *rare], np.array(asked), events, most)
 
 # %% ../../nbs/17_clips.ipynb #f73e135f
+def _event_word(name, space):
+    "What an event is called in a space: only where a view is turned there is a camera."
+    deltas = [c.name for c in space.channels if c.kind == "delta"]
+    return name if name != "camera" or {"yaw", "pitch"} & set(deltas) else "+".join(deltas[:2])
+
 def show_balance(
     weights: EventWeights,
     clips: Clips,
     length: int | None = None  # frames; default: that of `clips`
 ):
     "Print the share of each event in the store, asked for and in the windows drawn; its Figure."
-    shares = weights.table(clips, length)[1]
+    table = weights.table(clips, length)[1]
+    shares = {_event_word(name, clips.space): share for name, share in table.items()}
     print(f"{'':12}  in the store  asked  in the windows drawn")
     for name, share in shares.items():
         print(f"{name:12}  {share.rows:12.3f}  {share.asked:5.3f}  {share.seen:20.3f}")

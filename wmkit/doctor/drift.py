@@ -336,8 +336,8 @@ def _says_collapse(collapse, verdict):
 @check("evaluation", "some rollouts that turn grey, dark, still or to garbage while the mean looks "
        "well", "ground truth",
        causes=["an absorbing state: one latent channel leaves the range of the data and stays "
-               "there", "looking straight up or down, walls at arm's length: pasts that the "
-               "training hardly had", "no noise on the past in training",
+               "there", "pasts that the training hardly had: odd places, extreme views, long rest",
+               "no noise on the past in training",
                "live weights instead of averaged ones"],
        remedy="Look at the films of the rollouts that are counted; clamp nothing, train with noise "
               "on the past and sample with the same; use the averaged weights.")
