@@ -212,6 +212,19 @@ def test_help_shows_the_defaults(capsys):
     assert "ALE/Pong-v5" in said and "(default: doom)" in said
 
 
+@pytest.mark.parametrize("package, id, said", [
+    ("gymnasium", "CartPole-v1", "gymnasium is not installed: pip install 'wmkit[games]'"),
+    ("pygame", "CartPole-v1", "pip install 'wmkit[games]'")])
+def test_a_package_that_is_missing_is_named_with_its_extra(package, id, said):
+    program = (f"import sys; sys.modules[{package!r}] = None\n"
+               "from wmkit.data.games import GymGame\n"
+               f"try: GymGame({id!r})\nexcept ImportError as e: print(e)")
+    environ = os.environ | dict(PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True,
+                          text=True, timeout=100)
+    assert said in done.stdout, done.stdout + done.stderr
+
+
 def test_a_screen_and_variables_of_ones_own_are_left_alone(own):
     program = ("import os; from wmkit.data.games import GymGame; g = GymGame('CartPole-v1'); "
                "print(os.environ['MUJOCO_GL'], os.environ['SDL_VIDEODRIVER'])")

@@ -444,7 +444,8 @@ def _read_spaces(self: GymGame):
 @patch
 def _read_picture(self: GymGame, size):
     "Sets `size` and `picture` from the first frame that is drawn."
-    own = self._drawn(self.env.reset(seed=0)[0]).shape[:2]
+    with _make_errors(_gymnasium(), self.id):  # some miss what they draw with no sooner
+        own = self._drawn(self.env.reset(seed=0)[0]).shape[:2]
     self.size = own if size is None else tuple(size)
     if len(self.size) != 2 or any(not isinstance(n, int) or n < 2 or n % 2 for n in self.size):
         raise ValueError(f"size {list(self.size)} (--size); expected an even height and width, "
