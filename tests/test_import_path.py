@@ -105,4 +105,5 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):
     check_run(house, "my_eyes", "tokenizer")
     result = check_run(house, "my_world", "dynamics").result()
     assert result["tokenizer"].startswith("my_eyes/tokenizer/") and result["action_effect"]["by_horizon"]
-    assert Clips(house/"data/my_game_frames", "test").space == dataset.space
+    own = house/"data/my_game_frames_144x256"  # the data set's size, not 64x64
+    assert Clips(own, "test").space == dataset.space

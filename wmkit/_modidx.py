@@ -3225,6 +3225,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'wmkit.training.setups._count_parameters': ( 'setups.html#_count_parameters',
                                                                                     'wmkit/training/setups.py'),
                                        'wmkit.training.setups._height_width': ('setups.html#_height_width', 'wmkit/training/setups.py'),
+                                       'wmkit.training.setups._timed': ('setups.html#_timed', 'wmkit/training/setups.py'),
                                        'wmkit.training.setups._watched': ('setups.html#_watched', 'wmkit/training/setups.py'),
                                        'wmkit.training.setups.budgeted': ('setups.html#budgeted', 'wmkit/training/setups.py'),
                                        'wmkit.training.setups.encode_frames': ('setups.html#encode_frames', 'wmkit/training/setups.py'),

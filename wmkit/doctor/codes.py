@@ -309,8 +309,12 @@ def raw_latents(
 
 # %% ../../nbs/63_codes.ipynb #fcc95eb3
 def patches(frames: torch.Tensor, grid: tuple) -> torch.Tensor:
-    "The pixels of each place: frames [b t 3 h w] to [b t n p]."
-    rows, columns = grid
+    "The pixels of each place: frames [b t 3 h w] to [b t n p]; the last places may hang over."
+    (rows, columns), clips = grid, frames.shape[:2]
+    below, right = (-side % n for n, side in zip(grid, frames.shape[-2:]))
+    if below or right:
+        filled = torch.nn.functional.pad(frames.flatten(0, 1), (0, right, 0, below), "replicate")
+        frames = filled.unflatten(0, clips)
     cells = frames.unflatten(-1, (columns, -1)).unflatten(-3, (rows, -1))
     return cells.permute(0, 1, 3, 5, 2, 4, 6).flatten(2, 3).flatten(3)
 

@@ -8,7 +8,7 @@ __all__ = ['TOKENIZERS', 'DYNAMICS', 'Frames', 'open_frames', 'spread', 'Tokeniz
            'Obedience', 'open_or_untrained']
 
 # %% ../../nbs/82_setups.ipynb #df0dc787
-import math
+import copy, math, time
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from ..tokenizers.protocol import TokenizerLoss
 from ..tokenizers.transformer import TransformerTokenizer
 from ..tokenizers.vq import VQTokenizer, continuous
 from .memory import Forecast, Question, check_memory_peak, forecast
-from .memory import this_device
+from .memory import Stage, this_device
 from .trainer import Checkpoints, LivePlot, Recipe, Result, make_optimizer
 from .trainer import steps_for_budget, train
 from ..worlds.load import open_model, open_world
@@ -364,7 +364,24 @@ def forecast(self:TokenizerPlan) -> Forecast:
                         precision=get_precision(self.recipe.precision, device),
                         optimizer=lambda model: make_optimizer(model, self.recipe))
     lengths = Lengths(setup.frames, batch=setup.batch)
-    return forecast(question, self.recipe.steps, lengths, this_device(device))
+    return _timed(forecast(question, self.recipe.steps, lengths, this_device(device)), device)
+
+@torch.random.fork_rng()  # the training's own chance stays as it was
+def _timed(need, device):
+    "The forecast with the time of a real step of each phase, where there is memory for it."
+    if need.share > .5:
+        return need
+    loss = copy.deepcopy(need.question.loss)  # it may remember
+    question = replace(need.question, loss=loss)
+    def real(phase):
+        stage = Stage(question, device)
+        stage.step(phase.work)  # what is made once
+        start = time.perf_counter()
+        stage.step(phase.work)
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+    return replace(need, phases=[replace(p, seconds=real(p)) for p in need.phases])
 
 def smaller_size(
     hours:float,     # that a training takes
@@ -517,7 +534,8 @@ def forecast(self:DynamicsPlan) -> Forecast:
     question = Question(self.make, self.loss, ema=self.recipe.ema is not None,
                         precision=get_precision(self.recipe.precision, device),
                         optimizer=lambda model: make_optimizer(model, self.recipe))
-    return forecast(question, self.recipe.steps, self.lengths, this_device(device))
+    need = forecast(question, self.recipe.steps, self.lengths, this_device(device))
+    return _timed(need, device)
 
 @patch
 def check(self:DynamicsPlan,
