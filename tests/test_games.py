@@ -214,11 +214,12 @@ def test_help_shows_the_defaults(capsys):
 
 @pytest.mark.parametrize("package, id, said", [
     ("gymnasium", "CartPole-v1", "gymnasium is not installed: pip install 'wmkit[games]'"),
-    ("pygame", "CartPole-v1", "pip install 'wmkit[games]'")])
+    ("pygame", "CartPole-v1", "pip install 'wmkit[games]'"),
+    ("OpenGL", "Humanoid-v5", "it needs EGL (sudo apt-get install libegl1")])
 def test_a_package_that_is_missing_is_named_with_its_extra(package, id, said):
     program = (f"import sys; sys.modules[{package!r}] = None\n"
                "from wmkit.data.games import GymGame\n"
-               f"try: GymGame({id!r})\nexcept ImportError as e: print(e)")
+               f"try: GymGame({id!r})\nexcept (ImportError, OSError) as e: print(e)")
     environ = os.environ | dict(PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True,
                           text=True, timeout=100)

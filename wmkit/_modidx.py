@@ -652,6 +652,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'wmkit.data.games._as_frame': ('games.html#_as_frame', 'wmkit/data/games.py'),
                                   'wmkit.data.games._as_state': ('games.html#_as_state', 'wmkit/data/games.py'),
                                   'wmkit.data.games._box': ('games.html#_box', 'wmkit/data/games.py'),
+                                  'wmkit.data.games._cannot_draw': ('games.html#_cannot_draw', 'wmkit/data/games.py'),
                                   'wmkit.data.games._check_skip': ('games.html#_check_skip', 'wmkit/data/games.py'),
                                   'wmkit.data.games._choice': ('games.html#_choice', 'wmkit/data/games.py'),
                                   'wmkit.data.games._close': ('games.html#_close', 'wmkit/data/games.py'),

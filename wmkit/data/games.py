@@ -291,11 +291,22 @@ def _warn_once(text):
         print(f"MuJoCo: {text}", file=sys.stderr, flush=True)
     _said.add(text)
 
+def _cannot_draw(id, error):
+    "What is said of a MuJoCo game on a machine that has nothing to draw it with."
+    return OSError(f"game {id!r}: MuJoCo cannot draw here ({error}); without a screen it needs EGL "
+                   f"({_EGL}), or OSMesa and MUJOCO_GL=osmesa")
+
 def _mind_mujoco(spec):
     "Hear MuJoCo's warnings, if it is what an environment is made of."
-    if "mujoco" in sys.modules or "mujoco" in str(spec.entry_point):
-        with contextlib.suppress(ImportError):  # the environment says what it lacks
-            importlib.import_module("mujoco").set_mju_user_warning(_warn_once)
+    if "mujoco" not in sys.modules and "mujoco" not in str(spec.entry_point):
+        return
+    try:
+        mujoco = importlib.import_module("mujoco")
+    except (ImportError, AttributeError, OSError) as e:
+        if isinstance(e, ModuleNotFoundError) and e.name == "mujoco":
+            return  # the environment says what it lacks
+        raise _cannot_draw(spec.id, e) from None
+    mujoco.set_mju_user_warning(_warn_once)
 
 # %% ../../nbs/12_games.ipynb #7f1c520e
 def _spec(id):
@@ -461,8 +472,7 @@ def _drawn(self: GymGame, observation):
         return _as_frame(self.env.render(), self.id)
     except Exception as e:
         if "mujoco" in str(self.env.spec.entry_point) and not isinstance(e, ValueError):
-            raise OSError(f"game {self.id!r}: MuJoCo cannot draw here ({e}); without a screen it "
-                          f"needs EGL ({_EGL}), or OSMesa and MUJOCO_GL=osmesa") from None
+            raise _cannot_draw(self.id, e) from None
         raise
 
 # %% ../../nbs/12_games.ipynb #ee0e4938
