@@ -1525,9 +1525,9 @@ def _progress(run):
         return _doing(run).strip(": ")
     model, stem = str(row.get("model", "step")), Path(info["notebook"] or "").stem
     steps = run.params.get("steps") if stem.endswith(model) else info.get(f"{model}_steps")
-    loss = row.get("loss")
+    loss, of = row.get("loss"), f"/{steps}" if steps else ""
     lost = f", loss {loss:.3g}" if isinstance(loss, float) else ""
-    return f"{model} {row['step']}{f'/{steps}' if steps else ''}{lost}"
+    return f"{model} {row['step']}{of}{lost}"
 
 # %% ../nbs/03_runs.ipynb #a63bfc2f
 # what the result of a run is known by: the first of these that it has
