@@ -22,7 +22,7 @@ def _find_config(name:str) -> Path:
     if Path(name).is_file():
         return Path(name)
     short = Path(name).with_suffix(".yaml").name
-    folders = [settings().root/"configs", _PACKAGE/"configs"]
+    folders = [settings().root/"configs", _PACKAGE/"configs", _PACKAGE.parent/"configs"]
     found = next((folder/short for folder in folders if (folder/short).is_file()), None)
     if found is None and not Path(name).exists():
         known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})

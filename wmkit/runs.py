@@ -527,9 +527,10 @@ def _is_clone(root):
 _PACKAGE = Path(importlib.util.find_spec("wmkit").origin).parent
 
 def _notebook_folders():
-    "Where run notebooks lie: in a clone that came with nobody's run, and in the installed package."
-    root = settings().root
-    return [*([] if _came_along(root) else [root/"nbs/runs"]), _PACKAGE/"notebooks"]
+    "Where run notebooks lie: in a clone that came with nobody's run, and with the package."
+    root, clone = settings().root, _PACKAGE.parent  # of `pip install -e`
+    package = clone/"nbs/runs" if _is_clone(clone) else _PACKAGE/"notebooks"
+    return [*([] if _came_along(root) else [root/"nbs/runs"]), package]
 
 def find_notebook(name:str) -> Path:
     "`name` as a path, or the run notebook of that name: the clone's, else the package's."
