@@ -491,8 +491,7 @@ def check_key_effects(alignment: Alignment) -> Finding:
     effects, reference = alignment.effects, "0 against their name"
     judged = [n for n in effects.keys if effects.verdicts(n) != {"cannot tell"}]
     if not effects.keys:
-        return skip("no channel's name promises how the picture moves (a mouse's would)",
-                    n=alignment.pairs)
+        return skip("no channel's name promises how the picture moves", n=alignment.pairs)
     if not judged:
         return skip("no channel's effect can be measured in this sample", n=alignment.pairs)
     units = [f"{n} would show {gain.view:.0f} degrees at once"
