@@ -104,6 +104,7 @@ def test_from_a_folder_to_a_world(house, monkeypatch, capsys):
     dataset = check_data(capsys.readouterr().out)
     check_run(house, "my_eyes", "tokenizer")
     result = check_run(house, "my_world", "dynamics").result()
-    assert result["tokenizer"].startswith("my_eyes/tokenizer/") and result["action_effect"]["by_horizon"]
+    assert result["tokenizer"].startswith("my_eyes/tokenizer/")
+    assert result["action_effect"]["by_horizon"]
     own = house/"data/my_game_frames_144x256"  # the data set's size, not 64x64
     assert Clips(own, "test").space == dataset.space
