@@ -153,6 +153,13 @@ def test_rewards_of_several_steps_are_one_frames(own, tmp_path):
     assert rewards == [2*n for n in held[:-1]] + [held[-1]]
 
 
+def test_an_option_of_the_environment(own, tmp_path):
+    words = "record", str(tmp_path/"keys"), "--game", "lamps:Keys-v0", "--option", "most=7"
+    assert main([*words, "--episodes", "2", "--frames", "14"]) == 0
+    data = Dataset(tmp_path/"keys")
+    assert [e.length for e in data.episodes] == [7]*4 and data.about["settings"]["most"] == 7
+
+
 def run(own, *words):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     program = "import sys; from wmkit.cli import main; sys.exit(main())"
@@ -184,6 +191,8 @@ def test_the_command_finds_games_and_policies_where_one_stands(own, tmp_path):
     (["--game", "lamps:Keys-v0", "--policy", "lamps:nobody"], "no function 'nobody'"),
     (["--game", "lamps:Keys-v0", "--skip", "0"], "--skip"),
     (["--episodes", "2", "--frames", "50", "--test", "2"], "(--test); expected 0 to 1"),
+    (["--game", "lamps:Keys-v0", "--option", "most"], "expected NAME=VALUE"),
+    (["--game", "lamps:Keys-v0", "--option", "least=1"], "argument 'least'"),
     (["--fit", "crop"], "'doom' has no option fit")])
 def test_what_cannot_be_recorded_is_refused_before_it_is_played(own, tmp_path, capsys, words, said):
     assert main(["record", str(tmp_path/"new"), *words]) == 2

@@ -119,6 +119,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'wmkit.cli._find_importer': ('cli.html#_find_importer', 'wmkit/cli.py'),
                            'wmkit.cli._first_line': ('cli.html#_first_line', 'wmkit/cli.py'),
                            'wmkit.cli._flag': ('cli.html#_flag', 'wmkit/cli.py'),
+                           'wmkit.cli._game_options': ('cli.html#_game_options', 'wmkit/cli.py'),
                            'wmkit.cli._given_params': ('cli.html#_given_params', 'wmkit/cli.py'),
                            'wmkit.cli._import': ('cli.html#_import', 'wmkit/cli.py'),
                            'wmkit.cli._import_parser': ('cli.html#_import_parser', 'wmkit/cli.py'),

@@ -10,7 +10,7 @@ import argparse, ast, contextlib, importlib.util, inspect, itertools, os, re, sy
 from collections.abc import Iterable
 from pathlib import Path
 from .core import settings
-from .files import read_yaml
+from .files import parse_yaml, read_yaml
 from .runs import check_params, check_sweep, compare_runs, find_notebook, mute
 from .runs import parse_value, read_parameters, run_notebook, runs_table, sweep
 
@@ -74,6 +74,16 @@ def _sweep(args):
     return sweep(args.notebook, spec, name, resume=bool(args.resume), retry=args.retry)
 
 # %% ../nbs/90_cli.ipynb #9146cc25
+def _game_options(pairs):
+    "{name: value} of NAME=VALUE; values are read as YAML."
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name.isidentifier() and equals):
+            raise ValueError(f"--option {pair}; expected NAME=VALUE, such as continuous=false")
+        found[name] = parse_yaml(text, f"--option {name}")
+    return found
+
 def _record(args):
     if ":" in f"{args.game}{args.policy}":  # one's own code lies in the folder one stands in
         sys.path.insert(0, os.getcwd())
@@ -82,7 +92,7 @@ def _record(args):
     given = {k: v for k, v in vars(args).items() if k in names and v is not None}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     policy = find_policy(args.policy) if args.policy else None
-    print(record(args.dest, policy=policy, **given))
+    print(record(args.dest, policy=policy, **given | _game_options(args.option)))
     return 0
 
 def _export(args):
@@ -385,6 +395,8 @@ def _add_record(add):
                    "stretch; not for doom (default: letterbox)")
     p.add_argument("--fps", type=float, metavar="N", help="steps a second of an environment that "
                    "does not say it; --skip says how many become a frame")
+    p.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the "
+                   "environment, by its own documentation, such as terminate_when_unhealthy=false")
     p.add_argument("--maps", nargs="+", metavar="MAP", help="maps of doom, in turn (default: "
                    "deathmatch)")
     p.add_argument("--policy", metavar="MODULE:FUNCTION", help="who plays: a function of yours, "

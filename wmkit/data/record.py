@@ -235,7 +235,8 @@ def _summary(dataset, plan):
         yield "of one episode none is held out: record two or more to measure on unseen play"
     if np.median(lengths) < min(SHORT, plan.frames):
         yield (f"half of the episodes have {int(np.median(lengths))} frames or fewer, which is "
-               "short to train on: a policy that plays longer helps, or fewer steps a frame (skip)")
+               "short to train on: a policy that plays longer helps, fewer steps a frame (skip), "
+               "or an option of the environment")
 
 # %% ../../nbs/12_record.ipynb #7ae7637b
 def record(
