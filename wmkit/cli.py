@@ -95,6 +95,7 @@ def _record(args):
     print(record(args.dest, policy=policy, **given | _game_options(args.option)))
     return 0
 
+# %% ../nbs/90_cli.ipynb #96d8431e
 def _export(args):
     from wmkit.worlds.load import export_world
     print(export_world(args.world, args.dest, args.episodes))
