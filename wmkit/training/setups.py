@@ -383,6 +383,7 @@ def _timed(need, device):
         return time.perf_counter() - start
     return replace(need, phases=[replace(p, seconds=real(p)) for p in need.phases])
 
+# %% ../../nbs/82_setups.ipynb #8a5e0007
 def smaller_size(
     hours:float,     # that a training takes
     size:tuple,      # height, width of its frames
