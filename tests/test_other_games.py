@@ -13,7 +13,7 @@ from fastcore.nbio import read_nb
 from known_worlds import glide_episode, glided
 from wmkit.cli import main
 from wmkit.data.actions import ActionSpace, Channel
-from wmkit.data.episodes import EpisodeWriter
+from wmkit.data.episodes import Dataset, EpisodeWriter
 from wmkit.files import read_json
 from wmkit.training.publish import what_if
 from wmkit.worlds.load import open_world
@@ -137,6 +137,30 @@ def test_nothing_speaks_of_another_game(game, play, tmp_path, capsys):
     assert result["action_effect"]["units"] == 3 and not result["action_effect"]["clear_from"]
     asked = next(text for text in shown if text.startswith("Scrubber") and "as played" in text)
     assert all(name in asked for name in lanes)
+
+
+REAL = {"CarRacing-v3": dict(frames=32), "ALE/Pong-v5": dict(frames=40),
+        "Hopper-v5": dict(frames=32, size=[48, 48])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", REAL)
+def test_a_real_game_walks_the_whole_row(game, play, tmp_path, capsys):
+    "Record, tokenizer, latents, dynamics, evaluation, doctor, scrubber, page, film; Doom elsewhere."
+    small = dict(episodes=6, test=2, tokenizer_seconds=1., dynamics_seconds=1., shown=12)
+    shown = play("nbs/runs/quickstart.ipynb", dataset="played", game=game, **small | REAL[game])
+    run = next((tmp_path/"outputs").iterdir())
+    result, doctor = (read_json(run/f"{name}.json", dict) for name in ("result", "doctor"))
+    space = Dataset(tmp_path/"data/played").validate().space
+    assert set(result["psnr"]) >= {"true", "shuffled", "copy", "ceiling"} and doctor
+    assert len(result["psnr"]["true"]) == 6 and (run/"media/dream.gif").stat().st_size
+    page = (run/"report.html").read_text()
+    assert all(channel.name in page for channel in space.channels)
+    for folder in ("data/played", run.name):
+        assert main(["doctor", folder]) in (0, 1)
+    shown += [page, *capsys.readouterr()]
+    found = set().union(*map(words, shown))
+    assert not found, "\n".join(sorted(found))
 
 
 def test_doom_is_found_where_it_is():

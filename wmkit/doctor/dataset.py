@@ -480,7 +480,7 @@ def _effect_sentences(effects, judged, units):
     return " ".join(says)
 
 # %% ../../nbs/67_dataset.ipynb #6c0eb058
-@check("static", "swapped keys, a camera with the wrong sign or in the wrong unit", "ground truth",
+@check("static", "swapped keys, a channel with the wrong sign or in the wrong unit", "ground truth",
        causes=["the source counts the other way (many engines: pitch positive upwards)",
                "two columns are swapped (W A S D is not W S A D)",
                "mouse counts or radians taken for degrees"],
