@@ -146,7 +146,7 @@ REAL = {"CarRacing-v3": dict(frames=32), "ALE/Pong-v5": dict(frames=40),
 @pytest.mark.slow
 @pytest.mark.parametrize("game", REAL)
 def test_a_real_game_walks_the_whole_row(game, play, tmp_path, capsys):
-    "Record, tokenizer, latents, dynamics, evaluation, doctor, scrubber, page, film; Doom elsewhere."
+    "Record, train, evaluate, doctor, scrub, page, film; Doom does it among the notebooks."
     small = dict(episodes=6, test=2, tokenizer_seconds=1., dynamics_seconds=1., shown=12)
     shown = play("nbs/runs/quickstart.ipynb", dataset="played", game=game, **small | REAL[game])
     run = next((tmp_path/"outputs").iterdir())
