@@ -84,7 +84,7 @@ def play(tmp_path, monkeypatch):
                 shown.append(cell.source)
                 continue
             for name, value in params.items():
-                line = rf"^{name}(, worlds)? = .*$"
+                line = rf"^{name} = .*$"
                 cell.source = re.sub(line, f"{name} = {value!r}", cell.source, flags=re.M)
             shell.cell(cell)
             assert not shell.exc, shell.prettytb(fname=notebook)

@@ -320,6 +320,15 @@ def test_stopped_before_the_first_step(house, launch):
 
 
 @pytest.mark.slow
+def test_a_run_is_opened_in_a_kernel(house, launch):
+    "Jupyter shows less than the runner of the notebooks does."
+    small = dict(dataset="toy", tokenizer="coder/tokenizer", steps=8, horizon=4, shown=10)
+    ended(launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", "whole", **small))
+    opened = ROOT/"nbs/explore/open_a_run.ipynb"
+    ended(launch("run", opened, "--name", "opened", "-p", "name", "whole"))
+
+
+@pytest.mark.slow
 def test_an_evaluation_is_stopped_and_continued(house, launch):
     torch.manual_seed(0)
     coder = load_model(latest(house/"checkpoints/coder/tokenizer"))
