@@ -193,16 +193,32 @@ def start(self: World,
     clip = clips.get([(episode, first)], self.context).to(self.device)
     return self.reset(to_float(clip.data), clip.actions, clip.known, seed)
 
+# %% ../../nbs/53_load.ipynb #c0a40310
+NAMES_SHOWN = 20  # of a choice's values, in an error
+
+def _allowed(channel):
+    "What a channel may be set to, in words."
+    if channel.values:
+        more = ", ..."*(len(channel.values) > NAMES_SHOWN)
+        return f"choose one of {', '.join(map(repr, channel.values[:NAMES_SHOWN]))}{more}"
+    kind = "a whole number" if channel.kind in ("button", "choice") else "a number"
+    return f"expected {kind} from {channel.low:g} to {channel.high:g}"
+
 def _number(space, name, value):
     "The number of a channel; a choice may be given by what its value is called."
-    if not isinstance(value, str):
-        return value
     channel = space[name]
-    if value not in channel.values:
-        known = ", ".join(channel.values) or "no names: give a number"
-        raise ValueError(f"{name} = {value!r}; its values have {known}")
-    return channel.low + channel.values.index(value)
+    if isinstance(value, str):
+        if value in channel.values:
+            return channel.low + channel.values.index(value)
+        raise ValueError(f"{name} = {value!r}: {_allowed(channel)}")
+    if channel.values:
+        text, there = f"{float(value):g}", channel.low <= value <= channel.high
+        # names may be numbers themselves: the second of -1, 0, 1 is number 1, and called 0
+        if not there or (text in channel.values and channel.word(value) != text):
+            raise ValueError(f"{name} = {value!r}: {_allowed(channel)}")
+    return value
 
+# %% ../../nbs/53_load.ipynb #c0a40311
 @patch
 def act(self: World,
     state: WorldState,   # of `start`, `reset` or a step; it is spent
