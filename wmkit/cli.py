@@ -401,7 +401,8 @@ def _add_record(add):
     p.add_argument("--maps", nargs="+", metavar="MAP", help="maps of doom, in turn (default: "
                    "deathmatch)")
     p.add_argument("--policy", metavar="MODULE:FUNCTION", help="who plays: a function of yours, "
-                   "(frame, state, rng) -> action (default: random actions, each held for a while)")
+                   "(frame uint8 [h w 3], state [s], rng) -> a list of numbers, one a channel "
+                   "(default: random actions, each held for a while)")
     p.set_defaults(call=_record)
 
 # %% ../nbs/90_cli.ipynb #c0a40402
