@@ -9,7 +9,7 @@ import pytest
 
 from wmkit.cli import main, parser
 from wmkit.data.episodes import Dataset
-from wmkit.data.games import Game, GymGame
+from wmkit.data.games import Game, GameError, GymGame
 from wmkit.data.record import record
 from wmkit.data.reshape import inspect_folder
 
@@ -59,6 +59,37 @@ registered("From-v0", Discrete(3, start=2))
 registered("Endless-v0", Box(-np.inf, np.inf, (4,)))
 registered("Words-v0", gym.spaces.Text(4))
 gym.register("Blind-v0", no_picture)
+
+class Boom(Lamps):
+    "Fails at step `at` of its `late`th life; its picture has an odd size, and may shrink."
+    lives = 0
+    def __init__(self, where="step", at=7, late=3, shape=(41, 65), then=None, scale=1, **options):
+        super().__init__(Discrete(3), most=1000, **options)
+        self.where, self.at, self.late, self.shape, self.then = where, at, late, shape, then
+        self.scale = scale
+        Boom.lives += 1
+        self.life = Boom.lives
+    def reset(self, seed=None, options=None):
+        if self.where == "reset":
+            raise RuntimeError("no level")
+        return super().reset(seed=seed)
+    def step(self, action):
+        if self.where == "step" and self.life == self.late and self.steps == self.at:
+            raise RuntimeError("boom")
+        return super().step(action)
+    def render(self):
+        picture = np.full((*self.shape, 3), 9, np.uint8)
+        if self.then and self.steps >= 6:
+            picture = np.full((*self.then, 3), 200, np.uint8)
+        return picture if self.scale == 1 else picture*self.scale
+
+gym.register("Boom-v0", Boom)
+
+def loses(frame, state, rng):
+    raise KeyError("lost")
+
+def bare(frame, state, rng):
+    return 1
 
 def keep_lit(frame, state, rng):
     assert frame.shape == (40, 64, 3) and state.shape == (1,)
@@ -201,6 +232,69 @@ def test_what_cannot_be_recorded_is_refused_before_it_is_played(own, tmp_path, c
     assert not list(tmp_path.iterdir())
 
 
+BOOM = "--game", "lamps:Boom-v0", "--episodes", "6", "--frames", "10"
+
+
+def test_a_game_that_fails_is_told_in_a_line(own, tmp_path):
+    # the first life is that which is opened, so the third is that of episode 1
+    done = run(own, tmp_path/"new", *BOOM)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    lines = done.stderr.splitlines()
+    said = lines[-1]
+    assert "Traceback" not in done.stderr and sum("wmkit: " in line for line in lines) == 1, lines
+    assert said.startswith("wmkit: game lamps:Boom-v0: step 7 of episode 1 (from 0; its seed: ")
+    assert "raised RuntimeError: boom (lamps.py, line " in said and "in step)" in said
+    assert "nothing is left of this recording, not even the 1 whole episode before it" in said
+    assert "the same command begins again, or record 1 (--episodes 1), which end before it" in said
+
+
+@pytest.mark.parametrize("words, parts", [
+    (["--option", "where=reset"], ["opening it raised RuntimeError: no level (lamps.py, line "]),
+    (["--option", "where=nowhere", "--policy", "lamps:loses"],
+     ["the policy at step 0 of episode 0 (", "raised KeyError: 'lost' (lamps.py", "in loses)"]),
+    (["--option", "where=nowhere", "--policy", "lamps:bare"],
+     ["step 0 of episode 0 (", "your policy returned an action of shape []; expected 1 number for "
+      "action: return a list of 1"])])
+def test_a_reset_or_a_policy_that_fails_is_told_in_a_line(own, tmp_path, capsys, words, parts):
+    assert main(["record", str(tmp_path/"new"), *BOOM, *words]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("wmkit: game ") and "lamps:Boom-v0" in said
+    assert all(part in said for part in parts), said
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_a_game_is_the_cause_of_ours(own, tmp_path):
+    with pytest.raises(GameError, match="the policy at step 0 of episode 0") as caught:
+        record(tmp_path/"new", 2, 9, "lamps:Keys-v0", policy=lambda *seen: {}["left"])
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_picture_of_floats_is_refused_with_the_way_out(own):
+    with pytest.raises(GameError, match=r"float64 \[41, 65, 3\].*scale it to 0..255 and cast it"):
+        GymGame("lamps:Boom-v0", scale=.5)
+
+
+def test_a_picture_of_an_odd_size_is_cut_and_that_is_said(own, tmp_path, capsys):
+    data = record(tmp_path/"odd", 2, 9, "lamps:Boom-v0", where="nowhere")
+    assert (data.height, data.width) == (40, 64)
+    said = capsys.readouterr().out
+    assert "frames of 41x65 to 40x64, without the last row and column" in said
+    assert "other_sizes" not in data.about and "at another size" not in said
+
+
+def test_a_picture_that_changes_its_size_is_counted(own, tmp_path, capsys):
+    data = record(tmp_path/"shrinks", 2, 10, "lamps:Boom-v0", where="nowhere", then=[31, 65])
+    data.validate()
+    assert data.about["other_sizes"] == {"31x65": 8}  # the last four frames of both episodes
+    bars = [float(data.frames(0)[t, :, 0].float().mean()) for t in (5, 6)]
+    assert bars[0] > 5 > bars[1]
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("the game drew 8 of the frames at another size than its first one (8 of 31x65): they "
+            "were brought to 40x64 (fit: letterbox)") in said
+    again = record(tmp_path/"shrinks", 2, 10, "lamps:Boom-v0", where="nowhere", then=[31, 65])
+    assert again.fingerprint() == data.fingerprint()
+
+
 def test_few_episodes_have_a_test_split(own, tmp_path, capsys):
     "A4: two episodes of fifty frames were recorded, refused and thrown away."
     for episodes, held in ((1, 0), (2, 1), (5, 1), (8, 2)):
@@ -219,6 +313,7 @@ def test_help_shows_the_defaults(capsys):
     parameters = inspect.signature(record).parameters
     assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
     assert "ALE/Pong-v5" in said and "(default: doom)" in said
+    assert "(frame uint8 [h w 3], state [s], rng) -> a list of numbers, one a channel" in said
 
 
 @pytest.mark.parametrize("package, id, said", [
@@ -228,7 +323,7 @@ def test_help_shows_the_defaults(capsys):
 def test_a_package_that_is_missing_is_named_with_its_extra(package, id, said):
     program = (f"import sys; sys.modules[{package!r}] = None\n"
                "from wmkit.data.games import GymGame\n"
-               f"try: GymGame({id!r})\nexcept (ImportError, OSError) as e: print(e)")
+               f"try: GymGame({id!r})\nexcept (ImportError, ValueError) as e: print(e)")
     environ = os.environ | dict(PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True,
                           text=True, timeout=100)

@@ -10,16 +10,17 @@ import contextlib
 import importlib
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from ..core import Progress
 from .actions import DOOM, ActionSpace
 from .doom import DoomGame
 from .episodes import Dataset, EpisodeWriter
-from .games import Game, GymGame
-from ..files import ends_cleanly, remove_leftovers, require_new
+from .games import Game, GameError, GymGame, game_error
+from ..files import DiskFull, ends_cleanly, remove_leftovers, require_new, shown
 from ..findings import plural
 
 # %% ../../nbs/12_record.ipynb #1deb1b1d
@@ -119,6 +120,23 @@ class _Plan:
         default = max(1, round(self.episodes/5)) if self.episodes > 1 else 0
         return default if self.test is None else self.test
 
+# %% ../../nbs/12_record.ipynb #b7d20e01
+def _as_action(given, space):
+    "float32 [a] of what a policy returned; GameError if it is no action of this space."
+    wanted = f"expected {plural(space.size, 'number')} for {', '.join(space.names)}"
+    wanted = f"{wanted}: return a list of {space.size}"
+    try:
+        action = np.array(given, np.float32)
+    except (TypeError, ValueError):
+        raise GameError(f"your policy returned {shown(given)}; {wanted}") from None
+    if action.shape != (space.size,):
+        found = "None" if given is None else f"an action of shape {list(action.shape)}"
+        raise GameError(f"your policy returned {found}; {wanted}")
+    try:
+        return space.check(action[None], "your policy's action")[0]
+    except ValueError as e:
+        raise GameError(str(e)) from None
+
 # %% ../../nbs/12_record.ipynb #dec5e3e4
 def _about(plan, game):
     "What the data set says about itself."
@@ -134,47 +152,91 @@ def _player(plan, game, episode):
     seed, rng = int(sequence.generate_state(1)[0] >> 1), np.random.default_rng(sequence)
     if plan.policy is None:
         return seed, game.explorer(rng)
-    return seed, lambda frame, state: np.array(plan.policy(frame, state, rng), np.float32)
+    return seed, lambda frame, state: _as_action(plan.policy(frame, state, rng), game.space)
+
+# %% ../../nbs/12_record.ipynb #b7d20e03
+@dataclass
+class _Session:
+    "A recording while it is made."
+    plan: _Plan
+    game: Game
+    writer: EpisodeWriter
+    bar: Progress
+    sizes: Counter = field(default_factory=Counter)  # (height, width) at which frames were drawn
+    seed: int = 0  # of the episode that is played
+    step: int = 0  # of that episode
+
+    @property
+    def kept(self):
+        "What is left of a recording that fails now, and how to go on."
+        whole = len(self.writer.episodes)
+        before = f", not even the {plural(whole, 'whole episode')} before it"*bool(whole)
+        few = (self.writer.total + self.step)//self.plan.frames
+        cut = f", or record {few} (--episodes {few}), which end before it"*bool(few)
+        return (f"nothing is left of this recording{before}: it is kept whole or not at all; mend "
+                f"the error, then the same command begins again{cut}")
+
+# %% ../../nbs/12_record.ipynb #b7d20e04
+@contextlib.contextmanager
+def _telling(session, what):
+    "An error of the game or the policy says when it was raised, what is left and how to go on."
+    try:
+        yield
+    except (DiskFull, ChildProcessError):  # a disk, Doom's engine: they say it themselves
+        raise
+    except Exception as e:
+        name, episode = session.game.about.get("game", session.game.task), session.writer.episodes
+        where = f"game {name}: {what} of episode {len(episode)} (from 0; its seed: {session.seed})"
+        raise GameError(f"{game_error(where, e)}; {session.kept}") from e
 
 # %% ../../nbs/12_record.ipynb #76a40497
-def _rows(game, seed, play, most):
-    "Yield (frame, action, state, reward, done) of an episode, `most` at most."
-    frame, state = game.reset(seed)
-    for _ in range(most):
-        action = play(frame, state)
-        after, then, reward, done = game.step(action)
-        yield frame, action, state, reward, done
+def _rows(session, play, most):
+    "Yield (size as drawn, frame, action, state, reward, done) of an episode, `most` at most."
+    game, session.step = session.game, 0
+    who = "the explorer" if session.plan.policy is None else "the policy"
+    with _telling(session, "the reset"):
+        frame, state = game.reset(session.seed)
+    for session.step in range(most):
+        drawn = game.drawn
+        with _telling(session, f"{who} at step {session.step}"):
+            action = play(frame, state)
+        with _telling(session, f"step {session.step}"):
+            after, then, reward, done = game.step(action)
+        yield drawn, frame, action, state, reward, done
         if done:
             return
         frame, state = after, then
 
 # %% ../../nbs/12_record.ipynb #104bc0f8
-def _play(writer, game, rows, seed, bar):
+def _play(session, rows):
     "Write an episode; how many frames it has, 0 if it is over at once and left out."
-    rows = iter(rows)
+    rows, writer, game = iter(rows), session.writer, session.game
     head = list(itertools.islice(rows, 2))
     if len(head) < 2:
         return 0
-    writer.start(game.task, seed=seed)
-    for count, (frame, action, state, reward, done) in enumerate(itertools.chain(head, rows), 1):
+    writer.start(game.task, seed=session.seed)
+    rows = itertools.chain(head, rows)
+    for count, (drawn, frame, action, state, reward, done) in enumerate(rows, 1):
         outcome = dict(reward=reward, done=done) if game.rewards else {}
         writer.add(frame, action, state, **outcome)
-        bar.update()
+        session.sizes[drawn] += 1
+        session.bar.update()
     writer.end()
     return count
 
 # %% ../../nbs/12_record.ipynb #61f5ba32
 IN_A_ROW = 100  # episodes of one frame, after which nothing else is expected
 
-def _play_all(writer, game, plan, bar):
+def _play_all(session):
     "The lengths of the episodes that were played; together the frames that were asked for."
+    plan, game = session.plan, session.game
     lengths, left, empty = [], plan.episodes*plan.frames, 0
     for episode in itertools.count():
         if left < 2:
             return lengths
-        seed, play = _player(plan, game, episode)
-        rows = _rows(game, seed, play, min(plan.frames, left))
-        lengths.append(_play(writer, game, rows, seed, bar))
+        session.seed, play = _player(plan, game, episode)
+        rows = _rows(session, play, min(plan.frames, left))
+        lengths.append(_play(session, rows))
         left, empty = left - lengths[-1], 0 if lengths[-1] else empty + 1
         if empty == IN_A_ROW:
             raise ValueError(f"{game.task} was over after one frame, {empty} times in a row: there "
@@ -187,12 +249,19 @@ def _held_out(lengths, frames):
     ends = np.cumsum(lengths[::-1])
     return min(int(np.searchsorted(ends, frames) + 1), len(lengths) - 1) if frames else 0
 
+def _other_sizes(sizes, usual):
+    "{other_sizes: {HxW: how many frames}}: those that a game drew at another size than its first."
+    others = {"x".join(map(str, size)): n for size, n in sizes.most_common() if size != usual}
+    return dict(other_sizes=others) if others else {}
+
 def _record(dest, plan, game, about):
     "The dataset of a plan, played anew."
     bar = Progress(plan.episodes*plan.frames, f"record {Path(dest).name}", "frame")
-    form = game.space, game.fps, *game.size
+    form, usual = (game.space, game.fps, *game.size), game.drawn
     with EpisodeWriter(dest, *form, states=game.states, about=about) as writer:
-        lengths = [n for n in _play_all(writer, game, plan, bar) if n]
+        session = _Session(plan, game, writer, bar)
+        lengths = [n for n in _play_all(session) if n]
+        writer.about = about | _other_sizes(session.sizes, usual)
         return writer.finish(_held_out(lengths, plan.held_out*plan.frames))
 
 # %% ../../nbs/12_record.ipynb #32fefa3b
@@ -231,6 +300,11 @@ def _summary(dataset, plan):
     yield (f"recorded {plural(len(lengths), 'episode')}, {total} frames of {dataset.height}x"
            f"{dataset.width}: {minutes:.1f} minutes at {dataset.fps} a second{over}; held out for "
            f"test: {held or 'none'}")
+    if others := dataset.about.get("other_sizes"):
+        found = ", ".join(f"{n} of {size}" for size, n in list(others.items())[:6])
+        yield (f"the game drew {sum(others.values())} of the frames at another size than its first "
+               f"one ({found}): they were brought to {dataset.height}x{dataset.width} (fit: "
+               f"{dataset.about.get('fit')})")
     if plan.episodes == 1:
         yield "of one episode none is held out: record two or more to measure on unseen play"
     if np.median(lengths) < min(SHORT, plan.frames):
@@ -246,7 +320,7 @@ def record(
     game: Game | str = "doom",  # doom, an id of Gymnasium, MODULE:ID of your own, or a Game
     seed: int = 0,              # all that is played follows from it
     test: int | None = None,    # how many of the last episodes are held out; default: a fifth
-    policy: Callable | None = None,  # (frame, state, rng) -> action [a]; default: the explorer
+    policy: Callable | None = None,  # (frame, state, rng) -> action [a]; else the explorer
     **options                   # of the game: skip, size; maps, run of doom; fit, fps of others
 ) -> Dataset:
     "The dataset recorded in `dest`, or opened if it is there; prints what was played."
@@ -278,6 +352,10 @@ def find_policy(
             raise
         raise ValueError(f"policy {name!r} (--policy): there is no module {module!r} {where}"
                          ) from None
+    except ImportError:
+        raise
+    except Exception as e:  # of that module's own code
+        raise game_error(f"policy {name!r} (--policy): importing {module}", e) from e
     if not callable(found):
         raise ValueError(f"policy {name!r} (--policy): {module} has no function {function!r}")
     return found
