@@ -1537,7 +1537,8 @@ _MEASURES = dict(action_gap="actions {:+.2f} dB", psnr="{:.1f} dB", frames="{} f
 def _says_effect(effect):
     "How much the actions tell, at the frame ahead where it is most; None: not measured."
     gap, frame = (effect.get(name) for name in ("gap", "frame"))
-    return f"actions {gap:+.2f} dB at frame {frame}" if isinstance(gap, float) else None
+    doubt = " (not clear)" if effect.get("clear_from") == 0 else ""
+    return f"actions {gap:+.2f} dB at frame {frame}{doubt}" if isinstance(gap, float) else None
 
 def _measure(run):
     "The measure of a run that ended, else how far it is."

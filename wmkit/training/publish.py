@@ -182,16 +182,21 @@ def _read_back(result):
     worst = min(ratios, key=ratios.get, default=None)
     return None if worst is None else f"{worst} {ratios[worst]:.2f}"
 
+def _says_interval(effect):
+    "The interval of an effect, or that there are too few parts of held-out play for one."
+    low, high = effect["interval"]
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{low:.2f} to {high:.2f}" if known else "too few parts for an interval"
+
 def headline(results:dict) -> Table:
     "The numbers that decide, a row for each K: the effect of the actions at its strongest frame."
     table = Table()
     for K, found in results.items():
         effect, speed = found["action_effect"], found.get("speed") or {}
-        low, high = effect["interval"]
         table.append(dict(
             K=K, above_copy_least=found["above_copy_least"],
             above_copy_median=found["above_copy_median"], action_effect=effect["gap"],
-            interval=f"{low:.2f} to {high:.2f}", at_frame=effect["frame"],
+            interval=_says_interval(effect), at_frame=effect["frame"],
             clear_from=effect["clear_from"] or None, read_back=_read_back(found),
             fps=speed.get("frames_per_second")))
     return table
@@ -337,8 +342,9 @@ def _write_result(run, result):
 # %% ../../nbs/82_publish.ipynb #e819c32a
 def _says_effect(effect):
     "How much the actions tell, and from which frame on."
-    low, high = effect["interval"]
-    much = f"{effect['gap']:.2f} dB ({low:.2f} to {high:.2f}) at frame {effect['frame']}"
+    much = f"{effect['gap']:.2f} dB ({_says_interval(effect)}) at frame {effect['frame']}"
+    if not math.isfinite(effect["gap"]):
+        return "The effect of the actions could not be measured"
     if not effect["clear_from"]:
         return f"The effect of the actions is not clear: {much}"
     return f"Actions are clear from frame {effect['clear_from']} on: {much}"
