@@ -38,14 +38,14 @@ def _draw_effect(effect, rows, floor):
 
 # %% ../../nbs/64_obedience.ipynb #c4111f97
 def _grade_effect(effect: ActionEffect, floor) -> Grade:
-    "An effect must be clear, and `floor` or more; clear and below a fifth of it, it is of no use."
+    "An effect must be clear, and `floor` or more; clear and less than that, it is weak."
     interval, known = effect.interval, math.isfinite(effect.interval[0])
     if not math.isfinite(effect.gap):
         verdict = "fail"
     elif not known:
         verdict = "notyet"
     elif effect.clear_from:
-        verdict = ok_if(effect.gap >= floor, "warn" if effect.gap >= floor/5 else "fail")
+        verdict = ok_if(effect.gap >= floor, "warn")
     else:
         verdict = "notyet" if max(high for _, high in effect.intervals) >= floor else "fail"
     reference = f">= {floor:g} dB and clear at some frame"
@@ -67,7 +67,8 @@ def _says_effect(effect, floor):
     says = [f"True actions predict better than shuffled ones, clearly from frame "
             f"{effect.clear_from} on: {at}."]
     if effect.gap < floor:
-        says.append("That is little.")
+        little = effect.gap < floor/5
+        says.append("That is weak: of no use to a player yet." if little else "That is little.")
     if effect.clear_from > 1:
         says.append(f"The next frame alone tells {effect.by_horizon[0]:.2f} dB: actions show late, "
                     "as with inertia, which is no fault.")
@@ -92,6 +93,12 @@ def _says_single(rows):
     if unknown := [name for name in rows if name not in judged]:
         parts.append(f"Too few windows to measure: {', '.join(unknown)}.")
     return parts
+
+# %% ../../nbs/64_obedience.ipynb #e8544ecf
+# where the effect is clear, the action does enter the model
+_WEAKLY = ("trained too short: action use appears late, after the loss looks flat",
+           "actions are shifted against the frames (see action_lag and action_lag_scan)",
+           "the loss is dominated by low noise levels, where the action is not needed")
 
 # %% ../../nbs/64_obedience.ipynb #4d82bb75
 @check("evaluation", "a model that ignores its actions, or for which they are noise",
@@ -120,9 +127,11 @@ def check_action_effect(
     measured = {name: row for name, row in rows.items() if math.isfinite(row.gap)}
     drawn = math.isfinite(effect.gap)
     picture = _draw_effect(effect, measured, floor) if drawn else None
-    return found(grade, " ".join(says + _says_single(rows)), f"dB at frame {effect.frame}",
-                 n=effect.units or None, picture=picture,
-                 if_nan="The effect could not be measured.")
+    finding = found(grade, " ".join(says + _says_single(rows)), f"dB at frame {effect.frame}",
+                    n=effect.units or None, picture=picture,
+                    if_nan="The effect could not be measured.")
+    finding.causes = _WEAKLY if effect.clear_from and effect.gap < floor else ()
+    return finding
 
 # %% ../../nbs/64_obedience.ipynb #9b89d2fc
 def _draw_lags(gaps, best, gain, floor):

@@ -32,11 +32,12 @@ from ..objectives.shortcut import NoiseSchedule
 from ..tokenizers.perceptual import Perceptual
 from .films import RolloutFilm, rollout_film
 from .metrics import (
-    InverseModel, Units, action_classes, class_recall, episode_interval, gap_band, interval_units,
-    inverse_features, kernel_distance, motion, picture_features, played_thirds, psnr,
+    InverseModel, Units, action_classes, class_recall, episode_interval, gap_band, inverse_features,
+    kernel_distance, motion, picture_features, played_thirds, psnr,
     share_interval, sharpness, squared_error, train_inverse, weighted, wiener_error)
-from .rollouts import (
-    MovingWindows, RolloutErrors, batches, coded, dream_errors, exchanged, rollout_errors)
+from wmkit.worlds.rollouts import (
+    MovingWindows, RolloutErrors, batches, coded, dream_errors, exchanged, rollout_errors,
+    rollout_units)
 
 # %% ../../nbs/52_measures.ipynb #0671a536
 @dataclass(frozen=True, eq=False)
@@ -296,7 +297,7 @@ def _effect_of(e, action, index) -> ActionEffect:
     def errors(actions):
         e.go_on()
         return dream_errors(e.world, e.test, windows, e.horizon, e.seed, e.batch, actions)
-    units = interval_units(windows, 4*(k + e.horizon))
+    units = rollout_units(e.test, windows, k, e.horizon)
     return action_effect(errors(clip.actions), errors(others), units)
 
 # %% ../../nbs/52_measures.ipynb #7715b327

@@ -123,18 +123,17 @@ class Units:
 # %% ../../nbs/51_metrics.ipynb #b7c2701e
 def interval_units(
     windows: Sequence,  # [(episode, first frame)]
+    lengths: dict,      # {episode: frames}
     span: int           # frames: the shortest part
 ) -> Units:
     "Episodes where there are `LEAST`, else parts of them, of `span` frames or more."
-    ends = {}
-    for episode, start in windows:
-        ends[episode] = max(ends.get(episode, 0), start + 1)
     episodes = [episode for episode, _ in windows]
-    if len(ends) >= LEAST or len(ends) < 2:
+    found = set(episodes)
+    if len(found) >= LEAST or len(found) < 2:
         return Units(episodes, "episode")
-    parts = {episode: max(1, end//span) for episode, end in ends.items()}
+    parts = {episode: max(1, lengths[episode]//span) for episode in found}
     labels = [(e, min(start//span, parts[e] - 1)) for e, start in windows]
-    if len(set(labels)) == len(ends):
+    if len(set(labels)) == len(found):
         return Units(episodes, "episode")
     return Units(labels, "part")
 
