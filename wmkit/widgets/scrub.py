@@ -230,6 +230,22 @@ def _check_numbers(context, count, fps, scale):
     if scale is not None and not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale}")
 
+# %% ../../nbs/70_scrub.ipynb #cbc17aa6
+LARGEST = 3_000_000  # bytes of the pictures of a scrubber: a page of some 4 MB
+
+def smaller_lanes(lanes, most=LARGEST):
+    "The lanes, all at a smaller size where their pictures need more than about `most` bytes."
+    first = next(iter(lanes.values()))
+    one = {name: frames[len(frames)//2:][:1] for name, frames in lanes.items()}
+    share = most/(len(pack_frames(one)[0])*len(first))
+    if share >= 1:
+        return lanes
+    size = [max(16, int(n*share**.5)) for n in first.shape[2:]]
+    def shrink(frame):
+        picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))
+        return np.asarray(picture.resize(size[::-1], Image.Resampling.BOX)).transpose(2, 0, 1)
+    return {name: np.stack([shrink(frame) for frame in frames]) for name, frames in lanes.items()}
+
 # %% ../../nbs/70_scrub.ipynb #cbc17aa7
 Frames = torch.Tensor | np.ndarray | list
 
@@ -256,8 +272,11 @@ def scrub(
     lanes: dict | None = None          # {name: frames}, more lanes between truth and dream
 ) -> Scrubber:
     "A scrubber of truth | other lanes | dream | error; ValueError for what does not fit together."
-    lanes = make_lanes(_collect_lanes(truth, dream, lanes or {}), gain)
-    count, _, _, width = next(iter(lanes.values())).shape
+    whole = make_lanes(_collect_lanes(truth, dream, lanes or {}), gain)
+    lanes = smaller_lanes(whole)
+    count, _, height, width = next(iter(lanes.values())).shape
+    if lanes is not whole:
+        title = f"{title} (frames shown smaller, {height}x{width})".lstrip()
     _check_numbers(context, count, fps, scale)
     state = _packed(lanes, actions, space, metrics, float(fps))
     scale = float(scale or max(1, round(256/width)))
