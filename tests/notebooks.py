@@ -19,6 +19,13 @@ SKIPPED = {"notest", "slow", "cuda"}
 CELL_SECONDS = 300
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?|\bnan\b|\binf\b", re.I)
 DRAWING = dict(dpi=72, format="jpeg")
+SETTINGS = """[paths]
+data = data
+checkpoints = checkpoints
+outputs = outputs
+[run]
+device = cpu
+"""  # of a working tree that a test makes
 TEMPORARY = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+")
 
 

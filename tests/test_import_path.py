@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from notebooks import SETTINGS
 from writers import play
 from writers.folder import write
 
@@ -21,13 +22,6 @@ SMOKE = dict(
     train_dynamics=dict(model=dict(width=16, depth=1), steps=6, batch=8, horizon=2, shown=8, K=1))
 MORE = """  left: {kind: button, from: keys, key: A}
   right: {kind: button, from: keys, key: D}
-"""
-SETTINGS = """[paths]
-data = data
-checkpoints = checkpoints
-outputs = outputs
-[run]
-device = cpu
 """
 
 

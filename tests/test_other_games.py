@@ -21,13 +21,6 @@ from wmkit.worlds.load import open_world
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = re.compile(r"\b(\w*doom\w*|yaw|pitch|cameras?|mouse|mouse_[xy]|degrees?|strafe|forwards?|"
                      r"turn(s|ed) (to|the)|players? eyes?|walls?|shooters?|attack|jump)\b", re.I)
-SETTINGS = """[paths]
-data = data
-checkpoints = checkpoints
-outputs = outputs
-[run]
-device = cpu
-"""
 CAR = ActionSpace([Channel("steer", "level", low=-1, high=1, sign="right"),
                    Channel("throttle", "level"), Channel("brake", "level")])
 PAD = ActionSpace([Channel("action", "choice", high=3, values=("NOOP", "FIRE", "RIGHT", "LEFT"))])
@@ -71,7 +64,7 @@ def write(folder, space, episode, episodes=9, frames=64):
 @pytest.fixture
 def play(tmp_path, monkeypatch):
     "Run the cells of a notebook here, as somebody would in JupyterLab: what it shows."
-    (tmp_path/"settings.ini").write_text(SETTINGS)
+    (tmp_path/"settings.ini").write_text(notebooks.SETTINGS)
     for name in ("IN_TEST", "WMKIT_RUN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

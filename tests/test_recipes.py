@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from notebooks import SETTINGS
 from writers import write_video
 
 from wmkit.checkpoints import MODELS, model_hash, save_model
@@ -19,13 +20,6 @@ from wmkit.worlds.measures import MEASURES, Evaluation
 from wmkit.worlds.world import World
 
 PAGE = Path(__file__).resolve().parents[1]/"docs/recipes.md"
-SETTINGS = """[paths]
-data = data
-checkpoints = checkpoints
-outputs = outputs
-[run]
-device = cpu
-"""
 
 
 def blocks(title):

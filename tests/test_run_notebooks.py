@@ -39,13 +39,6 @@ from wmkit.training.trainer import Recipe
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
 ENVIRONMENT = os.environ | dict(OMP_NUM_THREADS="1")
-SETTINGS = """[paths]
-data = data
-checkpoints = checkpoints
-outputs = outputs
-[run]
-device = cpu
-"""
 TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer",
             model=dict(width=32, depth=2, every=2, window=3, registers=1),
             lengths=dict(short=4, long=6, share=.3),
@@ -57,7 +50,7 @@ TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer",
 def house(tmp_path_factory):
     "A working tree with a data set, an untrained tokenizer and its latents."
     root = tmp_path_factory.mktemp("house")
-    (root/"settings.ini").write_text(SETTINGS)
+    (root/"settings.ini").write_text(notebooks.SETTINGS)
     toy = toy_dataset(root/"data/toy", episodes=5, frames=80, test=2, size=(64, 64))
     store = build_frames(toy, root/"data/toy_frames")
     torch.manual_seed(0)

@@ -3497,6 +3497,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wmkit.worlds.load._allowed': ('load.html#_allowed', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._checkpoint_at': ('load.html#_checkpoint_at', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._copy_frames': ('load.html#_copy_frames', 'wmkit/worlds/load.py'),
+                                   'wmkit.worlds.load._copy_model': ('load.html#_copy_model', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._hash_of': ('load.html#_hash_of', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._models_in': ('load.html#_models_in', 'wmkit/worlds/load.py'),
                                    'wmkit.worlds.load._named_tokenizer': ('load.html#_named_tokenizer', 'wmkit/worlds/load.py'),

@@ -253,6 +253,13 @@ def _copy_frames(store, dest, episodes):
             shutil.copy(store/row["file"], dest/row["file"])
     write_json(dest/"store.json", head | dict(episodes=kept))
 
+def _copy_model(place, dest):
+    "What a model is loaded from; no link leads to a file of somebody else."
+    dest.mkdir()
+    for file in sorted(place.iterdir()):
+        if file.is_file() and file.name != "state.pt":
+            shutil.copy(inside(place, file.name, place, links=False), dest)
+
 def export_world(
     path: Path | str,   # as for `open_world`
     dest: Path | str,   # a folder that does not exist yet
@@ -263,7 +270,7 @@ def export_world(
     tokenizer = find_tokenizer(world.folder, world.dynamics.card)
     with atomic_folder(dest) as new:
         for name, place in dict(dynamics=world.folder, tokenizer=tokenizer).items():
-            shutil.copytree(place, new/name, ignore=shutil.ignore_patterns("state.pt"))
+            _copy_model(place, new/name)
         if episodes:
             store = world.clips()[0].folder
             (new/"data"/store.name).mkdir(parents=True)
