@@ -186,9 +186,9 @@ def _fit_stamp(dataset, size, fit):
 
 # %% ../../nbs/17_clips.ipynb #2ba8371c
 def store_name(
-    dataset: str,                      # name of the data set
-    size: tuple[int, int] = (64, 64),  # height, width
-    fit: str = "stretch"               # how frames of another shape came to it
+    dataset: str,           # name of the data set
+    size: tuple[int, int],  # height, width
+    fit: str                # how frames of another shape came to it
 ) -> str:
     "What run notebooks call its frame store."
     shown = "" if tuple(size) == (64, 64) else f"_{size[0]}x{size[1]}"
