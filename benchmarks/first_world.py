@@ -46,6 +46,8 @@ BARS = [
     Bar("true minus shuffled, next frame, dB", lambda r: r["action_gap"], 1.2),
     Bar("true minus shuffled, lower end of interval, dB",
         lambda r: r["action_gap_interval"][0], .5),
+    Bar("yaw read back, share of what is read on true video",
+        lambda r: r["inverse"]["yaw"]["ratio"], .9),
     Bar("commands read back, share of what is read on true video, worst channel", read_back, .8),
     Bar("rollout with decoding, frames/s", lambda r: r["speed"]["frames_per_second"], 40.),
     Bar("second half of the rollout against the first, time", slowdown, 1.2, larger=False),

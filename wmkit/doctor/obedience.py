@@ -38,14 +38,14 @@ def _draw_effect(effect, rows, floor):
 
 # %% ../../nbs/64_obedience.ipynb #c4111f97
 def _grade_effect(effect: ActionEffect, floor) -> Grade:
-    "An effect must be clear, and `floor` or more; clear and less than that, it is weak."
+    "An effect must be clear, and `floor` or more; clear and below a fifth of it, it is of no use."
     interval, known = effect.interval, math.isfinite(effect.interval[0])
     if not math.isfinite(effect.gap):
         verdict = "fail"
     elif not known:
         verdict = "notyet"
     elif effect.clear_from:
-        verdict = ok_if(effect.gap >= floor, "warn")
+        verdict = ok_if(effect.gap >= floor, "warn" if effect.gap >= floor/5 else "fail")
     else:
         verdict = "notyet" if max(high for _, high in effect.intervals) >= floor else "fail"
     reference = f">= {floor:g} dB and clear at some frame"
@@ -68,7 +68,7 @@ def _says_effect(effect, floor):
             f"{effect.clear_from} on: {at}."]
     if effect.gap < floor:
         little = effect.gap < floor/5
-        says.append("That is weak: of no use to a player yet." if little else "That is little.")
+        says.append("That is of no use to a player yet." if little else "That is little.")
     if effect.clear_from > 1:
         says.append(f"The next frame alone tells {effect.by_horizon[0]:.2f} dB: actions show late, "
                     "as with inertia, which is no fault.")
