@@ -29,15 +29,8 @@ device = cpu
 TEMPORARY = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+")
 
 
-def prepare():
-    "What nearly every notebook imports; done once, before processes are forked."
-    import accelerate  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import torch
-    import torchmetrics  # noqa: F401
-    from execnb.shell import CaptureShell  # noqa: F401
-    from nbdev.process import NBProcessor  # noqa: F401
-    torch.set_num_threads(1)
+# what nearly every notebook imports; done once, before processes are forked
+NEEDED = "accelerate", "matplotlib.pyplot", "torch", "torchmetrics", "execnb.shell", "nbdev.process"
 
 
 def cells_to_run(file, slow=False):
@@ -65,6 +58,8 @@ def new_shell(file):
 
 def execute(file, slow=False):
     "({cell id: outputs}, None), or the outputs so far and the traceback of the cell that failed."
+    import torch
+    torch.set_num_threads(1)
     file = Path(file).resolve()
     _, cells = cells_to_run(file, slow)
     shell, found = new_shell(file), {}
@@ -151,7 +146,6 @@ def main():
     parser.add_argument("--slow", action="store_true", help="run the cells marked slow too")
     given = parser.parse_args()
     failed = 0
-    prepare()
     for file in given.notebooks:
         began = time.monotonic()
         wrong = run(file, given.store, given.slow)

@@ -14,11 +14,11 @@ PROGRAM = "import sys; from wmkit.cli import main; sys.exit(main())"
 RECORD = "record", "new", "--episodes", "1", "--frames", "2000", "--test", "0"
 
 
-def start(place, *words):
+def start(place, *words, program=PROGRAM):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     (place/"tmp").mkdir(exist_ok=True)
     own = dict(OMP_NUM_THREADS="1", PYTHONPATH=path, TMPDIR=str(place/"tmp"))
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], cwd=place, text=True,
+    return subprocess.Popen([sys.executable, "-c", program, *words], cwd=place, text=True,
                             env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             start_new_session=True)
 
@@ -95,6 +95,19 @@ def test_an_engine_that_dies_is_reported(recording):
     assert process.returncode == 2 and "Traceback" not in said, said
     assert "wmkit: the engine ended: killed, out of memory, or a crash" in said
     assert not memory(engine) and not hidden(place) and not os.listdir(place/"tmp")
+
+
+def test_a_call_that_never_comes_back_ends_the_recording(tmp_path):
+    "ViZDoom waits for ever for a lock that its engine held when it was killed."
+    waits = "import time, vizdoom; vizdoom.DoomGame.make_action = lambda *a: time.sleep(900); "
+    process = start(tmp_path, *RECORD, program=waits + PROGRAM)
+    wait_for(lambda: engines(tmp_path) and lives(engines(tmp_path)[0]), "the engine")
+    engine = engines(tmp_path)[0]
+    time.sleep(3)  # it is asked for its first frame
+    os.kill(lives(engine)[0], signal.SIGKILL)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 2 and "the engine ended: killed" in said, said
+    assert not memory(engine) and not hidden(tmp_path) and not os.listdir(tmp_path/"tmp")
 
 
 def test_a_living_recording_is_left_alone(recording):

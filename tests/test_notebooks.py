@@ -1,13 +1,13 @@
 """Every notebook runs, and its values have the words that are stored in it.
 
-Each is executed in a fork of this process, which has imported torch once for all of them.
+Each is executed in a fork of a process that has imported torch once for all of them, and nothing
+else: a fork of this one may hang on what other tests did (drawing with MuJoCo starts threads).
 One alone: `pytest tests/test_notebooks.py -k 62_attention`.
 """
 import json
+import multiprocessing
 import os
 import signal
-import sys
-import time
 import traceback
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import notebooks
 import pytest
 
 NBS = Path(__file__).resolve().parents[1]/"nbs"
-OURS = ("wmkit", "known_worlds", "writers")  # all of them, as they hold each other's classes
 SECONDS = 600  # for a notebook: a blocked call outlives the limit of a cell
 
 
@@ -36,16 +35,17 @@ def name(file):
     return str(file.relative_to(NBS).with_suffix(""))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def prepared():
-    notebooks.prepare()
+@pytest.fixture(scope="session")
+def clean_process():
+    "What makes forks of a process that has imported what nearly every notebook needs."
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["notebooks", *notebooks.NEEDED])
+    return found
 
 
-def in_fork(file, slow, report):
+def execute(file, slow, report):
     "In the child: run the notebook, write what is wrong into `report`, and end."
     os.setsid()
-    for module in [m for m in sys.modules if m.split(".")[0] in OURS]:
-        del sys.modules[module]  # a notebook begins without what other tests imported
     try:
         wrong = notebooks.run(file, slow=slow)
     except BaseException:
@@ -54,35 +54,25 @@ def in_fork(file, slow, report):
     os._exit(bool(wrong))
 
 
-def wait(child):
-    "The exit status of the child; None when its time is over and it was ended."
-    ends = time.monotonic() + SECONDS
-    while time.monotonic() < ends:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
-def check(file, folder, slow=False):
+def check(clean_process, file, folder, slow=False):
     report = folder/"wrong.txt"
-    child = os.fork()
-    if not child:
-        in_fork(file, slow, report)
-    status = wait(child)
-    assert status is not None, f"{name(file)} took longer than {SECONDS} s"
+    child = clean_process.Process(target=execute, args=(file, slow, report))
+    child.start()
+    child.join(SECONDS)
+    if child.exitcode is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.join()
+        pytest.fail(f"{name(file)} took longer than {SECONDS} s")
     wrong = report.read_text() if report.exists() else ""
-    assert status == 0, wrong or f"{name(file)} died with status {status}"
+    assert child.exitcode == 0, wrong or f"{name(file)} died with status {child.exitcode}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
-def test_notebook(file, tmp_path):
-    check(file, tmp_path)
+def test_notebook(clean_process, file, tmp_path):
+    check(clean_process, file, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", SLOW, ids=name)
-def test_slow_cells(file, tmp_path):
-    check(file, tmp_path, slow=True)
+def test_slow_cells(clean_process, file, tmp_path):
+    check(clean_process, file, tmp_path, slow=True)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Count', 'Positive', 'Text', 'Name', 'Hash', 'S', 'MOST', 'DiskFull', 'disk_errors', 'require_room', 'clear_folder',
            'remove_leftovers', 'write_bytes', 'write_text', 'to_plain', 'from_plain', 'write_json', 'require_new',
-           'scratch_folder', 'atomic_folder', 'kept_folder', 'Schema', 'matching', 'shown', 'check_schema',
-           'read_bytes', 'parse_json', 'read_json', 'check_plain', 'parse_yaml', 'read_yaml', 'inside', 'Stopped',
-           'ends_cleanly']
+           'scratch_folder', 'atomic_folder', 'drop_scratch', 'kept_folder', 'Schema', 'matching', 'shown',
+           'check_schema', 'read_bytes', 'read_end', 'parse_json', 'read_json', 'check_plain', 'parse_yaml',
+           'read_yaml', 'inside', 'Stopped', 'ends_cleanly']
 
 # %% ../nbs/00_files.ipynb #6772455d
 import contextlib, errno, fcntl, json, math, os, re, resource, shutil, signal, threading, time
@@ -148,7 +148,11 @@ def _remove_marked(folder):
 # %% ../nbs/00_files.ipynb #f1d13c3a
 def _is_marked(folder, name):
     "Does the folder bear the mark of work for `name`? A kill may have left it with an empty one."
-    text = (folder/_OWNER).read_bytes()[:10_000].decode("utf-8", "replace")
+    mark = folder/_OWNER
+    if not mark.is_file():  # a link to a device, say
+        return False
+    with open(mark, "rb") as file:
+        text = file.read(10_000).decode("utf-8", "replace")
     alone = len(list(folder.iterdir())) == 1
     return text.startswith(f"{_mark(name)}, ") or (alone and not text)
 
@@ -280,6 +284,8 @@ def require_new(
     return dest
 
 # %% ../nbs/00_files.ipynb #d035f62d
+_SCRATCH = set()  # the temporary folders of this process
+
 @contextlib.contextmanager
 def scratch_folder(
     path: Path | str  # what it is for: the folder lies beside it
@@ -290,12 +296,14 @@ def scratch_folder(
     if remove_leftovers(path):
         print(f"removed what a killed call had left of {path}", flush=True)
     folder = _beside(path)
+    _SCRATCH.add(folder)
     try:
         with _make_marked(folder, path.name):
             yield folder
     finally:
         with contextlib.suppress(OSError):
             _remove_marked(folder)
+        _SCRATCH.discard(folder)
 
 @contextlib.contextmanager
 def atomic_folder(
@@ -311,6 +319,16 @@ def atomic_folder(
         if os.path.lexists(dest):
             raise FileExistsError(f"{dest} was made by somebody else in the meantime")
         os.rename(new, dest)
+
+# %% ../nbs/00_files.ipynb #19f68bc9
+def drop_scratch(
+    before: Callable = lambda folder: None  # what else is to be done for each of them
+) -> None:
+    "Remove the temporary folders of this process, which is about to end where it stands."
+    for folder in list(_SCRATCH):
+        with contextlib.suppress(OSError):
+            before(folder)
+            _remove_marked(folder)
 
 # %% ../nbs/00_files.ipynb #0ea106ea
 def _reopen_marked(folder, name):
@@ -429,20 +447,34 @@ def check_schema(
 # %% ../nbs/00_files.ipynb #16444e7b
 MOST = 2**26  # bytes of a JSON file that are read; a larger one is no file of ours
 
+def _require_file(path):
+    "The size of a regular file; ValueError for something else: a device never ends."
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is not a file")
+    return os.path.getsize(path)
+
 def read_bytes(
     path: Path | str,
     most: int = MOST
 ) -> bytes:
     "The bytes of a regular file; ValueError for something else, or for more than `most` bytes."
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    size = path.stat().st_size
+    size = _require_file(path)
     if size > most:
         raise ValueError(f"{path} has {size} bytes; at most {most} are read: it is not what its "
                          "name says")
-    return path.read_bytes()
+    return Path(path).read_bytes()
 
+def read_end(
+    path: Path | str,
+    most: int = 2**16  # bytes
+) -> tuple[int, bytes]:
+    "(size, last bytes) of a regular file; ValueError for something else."
+    size = _require_file(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, size - most))
+        return size, file.read(most)
+
+# %% ../nbs/00_files.ipynb #3b1d1e89
 def parse_json(text: bytes | str, where: object) -> object:
     "What a JSON text holds, non-finite numbers by their names; ValueError says where it is wrong."
     try:

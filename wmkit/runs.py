@@ -20,8 +20,8 @@ from fastcore.basics import patch
 from msgspec import Meta, field
 from .core import code_revision, count_threads, format_time, settings
 from .files import DiskFull, Name, Schema, Text, check_plain, check_schema, disk_errors, inside
-from .files import parse_json, parse_yaml, read_bytes, read_json, read_yaml, require_room
-from .files import Stopped, scratch_folder, shown
+from .files import parse_json, parse_yaml, read_bytes, read_end, read_json, read_yaml
+from .files import Stopped, require_room, scratch_folder, shown
 from .files import from_plain, to_plain, write_json, write_text
 from .findings import SavedReport
 
@@ -1514,9 +1514,9 @@ def _seconds(session):
 def _last_row(run):
     "The last row of metrics.jsonl, without reading the others; {} where there is none."
     file = run.folder/"metrics.jsonl"
-    with contextlib.suppress(OSError, ValueError, IndexError), file.open("rb") as f:
-        f.seek(max(0, file.stat().st_size - 2**16))
-        return check_schema(parse_json(f.read().split(b"\n")[-2], file), dict[str, Any], file)
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        line = read_end(file)[1].split(b"\n")[-2]
+        return check_schema(parse_json(line, file), dict[str, Any], file)
     return {}
 
 def _progress(run):

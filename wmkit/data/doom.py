@@ -8,11 +8,14 @@ __all__ = ['DoomGame']
 # %% ../../nbs/12_doom.ipynb #4771a8c4
 import contextlib
 import hashlib
+import math
 import os
 import re
 import shlex
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +24,7 @@ import numpy as np
 from fastcore.basics import patch
 from .actions import DOOM
 from .games import Game
-from ..files import remove_leftovers, require_room, scratch_folder
+from ..files import drop_scratch, remove_leftovers, require_room, scratch_folder
 
 # %% ../../nbs/12_doom.ipynb #5726cdb4
 SCENARIOS = ("deathmatch", "my_way_home", "health_gathering", "health_gathering_supreme",
@@ -101,6 +104,8 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
 if prctl is not None:
     prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+with open("process", "w") as file:
+    file.write(str(os.getpid()))
 with open("instance", "w") as file:
     file.write(words[words.index("+viz_instance_id") + 1])
 if os.getppid() == int(parent):
@@ -140,6 +145,38 @@ def _free_memory(folder):
             for kind in ("SM", "MQCtr", "MQDoom"):
                 (SHARED/f"ViZDoom{kind}{name}").unlink(missing_ok=True)
 
+# %% ../../nbs/12_doom.ipynb #fc1ed323
+PATIENCE = 10  # seconds; the engine answers within milliseconds
+ENDED = "the engine ended: killed, out of memory, or a crash"
+AGAIN = "nothing is left of the recording, the same call begins again"
+
+class _Guard:
+    "While its block runs, a call that will never come back ends this process with a message."
+    def __init__(self, folder):
+        self.folder, self.began, self.ended = folder, math.inf, threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __enter__(self):
+        self.began = time.monotonic()
+
+    def __exit__(self, *error):
+        self.began = math.inf
+
+    def _watch(self):
+        while not self.ended.wait(1):
+            if time.monotonic() - self.began > PATIENCE and self._engine_is_gone():
+                drop_scratch(_free_memory)
+                os.write(2, f"wmkit: {ENDED} (while it held a lock); {AGAIN}\n".encode())
+                os._exit(2)
+
+    def _engine_is_gone(self):
+        try:
+            os.kill(int((self.folder/"process").read_text(encoding="utf-8")), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError):  # it has not begun
+            return False
+
 # %% ../../nbs/12_doom.ipynb #3c110e36
 class Engine:
     "ViZDoom behind `observe` and `act`, from its start to its end; a frame is `skip` tics."
@@ -159,12 +196,15 @@ class Engine:
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(scratch_folder(_scratch()))
             self.game.set_vizdoom_path(_bound_engine(folder))
-            with contextlib.chdir(folder):  # where the engine writes its files
+            self.guard = _Guard(folder)
+            stack.callback(self.guard.ended.set)
+            with self.guard, contextlib.chdir(folder):  # where the engine writes its files
                 self.game.init()
             stack.callback(self.game.close)
             self.opened = stack.pop_all()
-        self.game.send_game_command("god")
-        self.game.advance_action(TICS)  # a player cannot move for its first half second
+        with self.guard:
+            self.game.send_game_command("god")
+            self.game.advance_action(TICS)  # a player cannot move for its first half second
 
 # %% ../../nbs/12_doom.ipynb #ed133a9d
 @patch
@@ -189,11 +229,13 @@ def act(self: Engine,
     yaw, pitch = DOOM.index("yaw"), DOOM.index("pitch")
     buttons[yaw] /= self.skip
     buttons[pitch] /= -self.skip  # the engine's look is positive upwards
-    self.game.make_action([*buttons, self.run], self.skip)
+    with self.guard:
+        self.game.make_action([*buttons, self.run], self.skip)
 
 @patch
 def close(self: Engine) -> None:
-    self.opened.close()
+    with self.guard:
+        self.opened.close()
 
 # %% ../../nbs/12_doom.ipynb #43690629
 @contextlib.contextmanager
@@ -205,9 +247,7 @@ def _engine_errors():
     try:
         yield
     except tuple(getattr(vd, name) for name in names) as e:
-        said = "the engine ended: killed, out of memory, or a crash"
-        raise ChildProcessError(f"{said} ({e}); nothing is left of the recording, the same call "
-                                "begins again") from None
+        raise ChildProcessError(f"{ENDED} ({e}); {AGAIN}") from None
 
 # %% ../../nbs/12_doom.ipynb #b840ad8f
 class DoomGame(Game):

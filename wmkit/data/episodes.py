@@ -11,7 +11,6 @@ __all__ = ['FASTEST', 'LONGEST', 'SIDE', 'PIXELS', 'EPISODES', 'Rate', 'DIGITS',
 # %% ../../nbs/11_episodes.ipynb #55bbaae1
 import contextlib
 import hashlib
-import io
 import json
 import math
 import os
@@ -28,8 +27,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from msgspec import Meta
-from ..files import Count, Schema, Text, atomic_folder, check_schema, inside, read_json
-from ..files import write_json
+from ..files import Count, Schema, Text, atomic_folder, check_schema, inside, read_end
+from ..files import read_json, write_json
 from .actions import ActionSpace, SpaceRecord
 
 # %% ../../nbs/11_episodes.ipynb #4717ed6d
@@ -1549,14 +1548,6 @@ def join_datasets(
             writer.adopt(dataset)
         return writer.finish(test)
 
-# %% ../../nbs/11_episodes.ipynb #3cd597b1
-def _end_of(path, most=2**16):
-    "(size in bytes, last bytes) of a file; an mp4 lists the size of every frame there."
-    with open(path, "rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - most))
-        return size, file.read()
-
 # %% ../../nbs/11_episodes.ipynb #79bc98b0
 @patch
 def fingerprint(self: Dataset) -> str:
@@ -1568,6 +1559,6 @@ def fingerprint(self: Dataset) -> str:
         known = self.known(e.index)
         if not known.all():
             digest.update(known.numpy().tobytes())
-        size, end = _end_of(self._film(e.index))
+        size, end = read_end(self._film(e.index))
         digest.update(f"{e.length} {size} ".encode() + end)
     return digest.hexdigest()[:16]
