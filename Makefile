@@ -1,11 +1,12 @@
 # make quickstart   set up, then record play, train a small world and open it up: one run folder
+# make worlds       small worlds of a car, an Atari game and a desktop: an hour of one core
 # make test         set up, then every test but the slow ones (under 12 minutes on two cores)
 # make test-slow    the trainings that are marked slow
 # make lab          JupyterLab on the newest run
 # make docs         the pages and every chapter as a site: build/docs/docs/index.html
 # make bench        the benchmarks
 # make clean        remove what make made here: .venv and caches; never data, checkpoints or outputs
-.PHONY: quickstart test test-slow lab docs pages bench clean setup readme lock
+.PHONY: quickstart worlds test test-slow lab docs pages bench clean setup readme lock
 BIN = .venv/bin
 # Each test process computes on one core; all of them together fill the machine.
 PYTEST = OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n auto \
@@ -13,6 +14,9 @@ PYTEST = OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytes
 
 quickstart: setup
 	$(BIN)/wmkit run quickstart -f configs/quickstart.yaml
+
+worlds: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/worlds.py
 
 test: setup
 	@$(PYTEST) -m "not slow"

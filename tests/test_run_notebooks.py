@@ -269,8 +269,8 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
 
 @pytest.mark.slow
 def test_the_batch_file_of_the_page_is_stopped_and_goes_on(house, tmp_path):
-    "docs/using.md's file for Slurm, with two processes on CPUs: TERM before its end, then again."
-    page = (ROOT/"docs/using.md").read_text()
+    "docs/your-game.md's file for Slurm, with two processes on CPUs: TERM before its end, then again."
+    page = (ROOT/"docs/your-game.md").read_text()
     job, = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.S)
     small = " ".join(f"-p {name} '{value}'" for name, value in (TINY | dict(steps=24)).items())
     for old, new in (("-f train_dynamics_16gb -p dataset my_game", small),

@@ -191,7 +191,7 @@ channels:                   # a line for each; columns without one are reported
 COMMANDS = """wmkit import folder my_game data/my_game --fps 10 --size 144 256
 wmkit doctor data/my_game
 wmkit run train_tokenizer -f train_tokenizer -p dataset my_game --name my_eyes
-wmkit run train_dynamics -f train_dynamics -p dataset my_game --name my_world
+wmkit run train_dynamics -f train_dynamics_small -p dataset my_game --name my_world
 """
 
 _HELP = """usage: wmkit import FORMAT SOURCE DEST [options]
