@@ -167,8 +167,8 @@ def main_games():
     table, start = {}, time.time()
     with tempfile.TemporaryDirectory() as folder, threads(1):
         for name, data in open_games(folder):
-            frames = sum(e.length for e in data.episodes)
-            print(f"{name}, {frames/data.fps/60:.1f} minutes\n  {'rows':22}{'true':>5}{'found':>8}")
+            minutes = float(sum(e.length for e in data.episodes)/data.fps/60)
+            print(f"{name}, {minutes:.1f} minutes\n  {'rows':22}{'true':>5}{'found':>8}")
             table[name] = Counter(), Counter()
             judge_game(data, *table[name])
     print(f"\n{'game':36} shifts -2 to 2, and where nothing may be claimed")
