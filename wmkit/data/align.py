@@ -612,9 +612,10 @@ def _share(reading, news):
 def _news_by_lag(values, rows, lags, edge, moments=30):
     "(rows at every lag [n l k], rows of other moments [n m k]) of what is new in a channel."
     news, g = _news(values, rows), torch.Generator().manual_seed(0)
-    def elsewhere(a): return a.roll(int(torch.randint(10, len(a) - 10, (), generator=g)), 0)
+    def later(a, by): return a.roll(-(15 + by % max(1, len(a) - 29)), 0)
     own = [_rows(news, lag, edge) for lag in lags]
-    other = [_rows([elsewhere(a) for a in news], 0, edge) for _ in range(moments)]
+    other = [_rows([later(a, by) for a in news], 0, edge)
+             for by in torch.randperm(46, generator=g)[:moments].tolist()]
     return torch.stack(own, 1), torch.stack(other, 1)
 
 def _see(changes, actions, space, names, lags, strength=.2) -> dict:
