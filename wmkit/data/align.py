@@ -665,10 +665,15 @@ def _uneven(sight: _Sight, at: int) -> bool:
     return bool(less or usual < .6)  # half of every stretch shifted looks like a faint answer
 
 # %% ../../nbs/13_align.ipynb #e2f8aab5
+def _less_background(known):
+    "Without the little that is read alike of all rows to come: it is no answer to any of them."
+    background = float(known[-3:].mean())
+    return known - background if 0 < background <= .15*float(known.max()) else known
+
 def _answer(sight: _Sight) -> Answer:
     "Since which row the pictures know a channel."
     error = float(sight.chance.std().clamp_min(1e-6))
-    known = (sight.known - sight.chance.mean())/error
+    known = _less_background((sight.known - sight.chance.mean())/error)
     seen = (known > SEEN).nonzero()[:, 0]
     at, top = int(seen.max()) if len(seen) else int(known.argmax()), int(known.argmax())
     before = float(known[at + 1]) if at + 1 < len(known) else math.inf
