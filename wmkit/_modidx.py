@@ -285,7 +285,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'wmkit.data.align._lag': ('align.html#_lag', 'wmkit/data/align.py'),
                                   'wmkit.data.align._lag_of': ('align.html#_lag_of', 'wmkit/data/align.py'),
                                   'wmkit.data.align._learn': ('align.html#_learn', 'wmkit/data/align.py'),
-                                  'wmkit.data.align._less_background': ('align.html#_less_background', 'wmkit/data/align.py'),
                                   'wmkit.data.align._listen': ('align.html#_listen', 'wmkit/data/align.py'),
                                   'wmkit.data.align._look': ('align.html#_look', 'wmkit/data/align.py'),
                                   'wmkit.data.align._look_on': ('align.html#_look_on', 'wmkit/data/align.py'),

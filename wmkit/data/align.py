@@ -665,15 +665,10 @@ def _uneven(sight: _Sight, at: int) -> bool:
     return bool(less or usual < .6)  # half of every stretch shifted looks like a faint answer
 
 # %% ../../nbs/13_align.ipynb #e2f8aab5
-def _less_background(known):
-    "Without the little that is read alike of all rows to come: it is no answer to any of them."
-    background = float(known[-3:].mean())
-    return known - background if 0 < background <= .15*float(known.max()) else known
-
 def _answer(sight: _Sight) -> Answer:
     "Since which row the pictures know a channel."
     error = float(sight.chance.std().clamp_min(1e-6))
-    known = _less_background((sight.known - sight.chance.mean())/error)
+    known = (sight.known - sight.chance.mean())/error
     seen = (known > SEEN).nonzero()[:, 0]
     at, top = int(seen.max()) if len(seen) else int(known.argmax()), int(known.argmax())
     before = float(known[at + 1]) if at + 1 < len(known) else math.inf
@@ -764,6 +759,8 @@ def _answer_scan(changes, actions, space, names, lags, fps) -> LagScan:
     wide = list(range(min(lags) - EDGE, max(lags) + EDGE + 1))
     edge = max(map(abs, wide))
     keep = [i for i, c in enumerate(changes) if len(c) > 2*edge + 20]
+    if not keep:
+        return LagScan(reason=f"no episode is longer than {2*edge + 21} frames")
     sights = _see([changes[i] for i in keep], [actions[i] for i in keep], space, names, wide)
     answers, together = {n: _answer(s) for n, s in sights.items()}, _together(list(sights.values()))
     whole = _answer(together)
