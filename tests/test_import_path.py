@@ -37,7 +37,7 @@ def test_every_format_has_its_notebook():
 
 def test_the_pages_show_the_same_lines():
     readme, yours = ((ROOT/page).read_text() for page in ("README.md", "docs/your-game.md"))
-    again = "copy MAPPING and COMMANDS of nbs/90_cli.ipynb into nbs/index.ipynb and docs/your-game.md"
+    again = "copy MAPPING and COMMANDS of 90_cli into nbs/index.ipynb and docs/your-game.md"
     assert f"```yaml\n{MAPPING}```" in yours and f"```sh\n{COMMANDS}```" in yours, again
     assert f"```sh\n{COMMANDS}```" in readme, again
 

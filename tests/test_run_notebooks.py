@@ -269,7 +269,7 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
 
 @pytest.mark.slow
 def test_the_batch_file_of_the_page_is_stopped_and_goes_on(house, tmp_path):
-    "docs/your-game.md's file for Slurm, with two processes on CPUs: TERM before its end, then again."
+    "The file for Slurm of docs/your-game.md, with two processes on CPUs: TERM, then again."
     page = (ROOT/"docs/your-game.md").read_text()
     job, = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.S)
     small = " ".join(f"-p {name} '{value}'" for name, value in (TINY | dict(steps=24)).items())
