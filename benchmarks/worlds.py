@@ -128,11 +128,11 @@ def show(kind, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("worlds", nargs="*", choices=[[], *WORLDS], default=list(WORLDS))
+    parser.add_argument("worlds", nargs="*", choices=[[], *WORLDS], default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
     missed = 0
-    for kind in given.worlds:
+    for kind in given.worlds or WORLDS:
         seeds = given.seeds if WORLDS[kind].seeds else given.seeds[:1]
         missed += show(kind, {seed: make(kind, seed).result() for seed in seeds})
     sys.exit(1 if missed else 0)
