@@ -1,5 +1,5 @@
 # make quickstart   set up, then record play, train a small world and open it up: one run folder
-# make worlds       small worlds of a car, an Atari game and a desktop: an hour of one core
+# make worlds       small worlds of a car, an Atari game and a desktop: over an hour of one core
 # make test         set up, then every test but the slow ones (under 12 minutes on two cores)
 # make test-slow    the trainings that are marked slow
 # make lab          JupyterLab on the newest run

