@@ -327,15 +327,16 @@ class _Play(NamedTuple):
     "Plays an example by the three calls of a World."
     dynamics: nn.Module
     example: dict
+    sampling: object
     def rows(self, t): return [self.example[name][:, t] for name in ("latents", "actions", "known")]
     def begin(self, frames):
-        return self.dynamics.begin(*self.rows(slice(frames)), _OneStep, torch.Generator())
+        return self.dynamics.begin(*self.rows(slice(frames)), self.sampling, torch.Generator())
     def keep(self, state, t):
-        return self.dynamics.keep(state, *self.rows(t), _OneStep, torch.Generator())
+        return self.dynamics.keep(state, *self.rows(t), self.sampling, torch.Generator())
     def draws(self, state, t):  # b seeds ...
         _, action, known = self.rows(t)
         seeds = [torch.Generator().manual_seed(seed) for seed in range(_SEEDS)]
-        frames = [self.dynamics.draw(state, action, known, _OneStep, g) for g in seeds]
+        frames = [self.dynamics.draw(state, action, known, self.sampling, g) for g in seeds]
         return torch.stack(frames, 1).float()
 
 # %% ../../nbs/30_protocol.ipynb #44afb2d6
@@ -350,9 +351,9 @@ def _body_example(dynamics, frames):
     codes = torch.randint(dynamics.config["codes"], (frames, frames, *dynamics.grid), generator=g)
     return dict(latents=codes, actions=_actions(dynamics.actions.space, draw), known=draw() < .7)
 
-def _check_states(dynamics, example):
+def _check_states(dynamics, example, sampling):
     "Frames begun with equal frames kept; draw and keep leave the state that they are given."
-    play = _Play(dynamics, example)
+    play = _Play(dynamics, example, sampling)
     state = play.begin(2)
     before = play.draws(state, 2)
     found, expected = list(before[:, 0].shape), list(example["latents"][:, 0].shape)
@@ -364,14 +365,14 @@ def _check_states(dynamics, example):
     _same(play.draws(kept, 4), whole, "frames kept one by one are not those begun with")
 
 # %% ../../nbs/30_protocol.ipynb #be340405
-def _check_draws(dynamics, example):
+def _check_draws(dynamics, example, sampling):
     "Action and `known` reach their own draw, the last frame the next one; nothing other clips."
     clip, last = 1, 4
     known = example["known"].clone()
     known[clip, last] = True
     example = example | dict(known=known)
     def drawn(example):
-        play = _Play(dynamics, example)
+        play = _Play(dynamics, example, sampling)
         return play.draws(play.keep(play.begin(last - 1), last - 1), last)
     draws = drawn(example)
     for name, frame in dict(actions=last, known=last, latents=last - 1).items():
@@ -395,7 +396,7 @@ def _check_conditioning(dynamics):
         assert found and found <= mine, f"conditioning()[{what!r}] holds no parameters of the model"
 
 # %% ../../nbs/30_protocol.ipynb #b98f38c3
-def _check_storage(dynamics, example):
+def _check_storage(dynamics, example, sampling):
     "Rebuilt from its configuration, and from a checkpoint."
     config = json.loads(json.dumps(dynamics.config))
     assert config == dynamics.config, f"config does not survive JSON: {dynamics.config}"
@@ -405,23 +406,24 @@ def _check_storage(dynamics, example):
         save_model(f"{folder}/saved", dynamics, {})
         loaded = load_weights(f"{folder}/saved", again).eval()
     assert model_hash(loaded) == model_hash(dynamics), "a loaded dynamics is another one"
-    plays = _Play(dynamics, example), _Play(loaded, example)
+    plays = (_Play(d, example, sampling) for d in (dynamics, loaded))
     mine, other = (play.draws(play.begin(2), 2) for play in plays)
     assert torch.equal(mine, other), "a loaded dynamics draws other frames"
 
 # %% ../../nbs/30_protocol.ipynb #6fc1e11c
 @torch.random.fork_rng(devices=[])
 def check_body(
-    make: Callable[[], nn.Module]  # () -> a fresh, small dynamics on the CPU, of any head
+    make: Callable[[], nn.Module],  # () -> a fresh, small dynamics on the CPU, of any head
+    sampling: object = _OneStep     # what it draws with; one of codes brings its own
 ) -> dict:
     "AssertionError names the promise to a World that is broken; else what was seen, in numbers."
     dynamics = _awake(make)
     with torch.no_grad():
         example = _body_example(dynamics, _frames(dynamics))
-        _check_states(dynamics, example)
-        _check_draws(dynamics, example)
+        _check_states(dynamics, example, sampling)
+        _check_draws(dynamics, example, sampling)
         _check_conditioning(dynamics)
-        _check_storage(dynamics, example)
+        _check_storage(dynamics, example, sampling)
     return dict(parameters=sum(p.numel() for p in dynamics.parameters()))
 
 # %% ../../nbs/30_protocol.ipynb #3c43d185
