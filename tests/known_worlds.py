@@ -4,8 +4,11 @@
 `reset`, `step` and `dream` alone. `walk`: a picture that the yaw rolls sideways and `forward`
 upwards, what leaves at one side comes back at the other; `walk_world` is a whole World that
 moves it exactly, or fails in one way that is named. `attack` does nothing in either. `glide`: a
-picture that glides sideways with inertia, and a level `steer` that changes its speed.
+picture that glides sideways with inertia, and a level `steer` that changes its speed. `lamp`:
+stripes of codes that the yaw scrolls, above a lamp of one of two codes by a coin's throw in every
+frame; `lamp_world` is a World over codes that knows just that, or fails in one way that is named.
 """
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ from torch.nn import functional as F
 from wmkit.data.actions import DOOM, ActionSpace, Channel
 from wmkit.data.clips import Clips, led_to, write_store
 from wmkit.dynamics.protocol import ActionInput, Denoiser
+from wmkit.dynamics.tokens import TokenDynamics, TokenState
 
 FORWARD, ATTACK, YAW = map(DOOM.index, ("forward", "attack", "yaw"))
 
@@ -228,3 +232,129 @@ class Glide:
             out.append(glided(last, at))
         out = torch.stack(out, 1)
         return out + self.noise*torch.randn(out.shape, generator=g)
+
+
+# ---- the lamp
+
+TURN = ActionSpace([Channel("yaw", "delta", "tiles per frame", -1, 1, "right")])
+LAMPS = 6, 7    # the last codes of eight; the stripes have the others
+LAMP_ROWS = 2   # at the bottom
+
+
+class Tiles(nn.Module):
+    "A discrete tokenizer: a code is a tile of 4x4 pixels; `soft`: tiles blur into each other."
+    channels = 3
+
+    def __init__(self, codes=8, grid=(6, 8), soft=False):
+        super().__init__()
+        self.codes, self.grid, self.soft = codes, tuple(grid), soft
+        self.size = 4*grid[0], 4*grid[1]
+        self.config = dict(codes=codes, grid=list(grid), soft=soft)
+        corners = torch.cartesian_prod(*[torch.tensor([-.6, .6])]*3)
+        colours = torch.cat([corners/2**i for i in range(codes//8)])
+        self.codebook = nn.Parameter(colours, requires_grad=False)
+
+    def encode(self, frames):
+        cells = rearrange(frames, "b t c (h i) (w j) -> b t (h w) (c i j)", i=4, j=4)
+        return self.nearest(cells.unflatten(-1, (3, 16)).mean(-1))
+
+    def nearest(self, latents):
+        return torch.cdist(latents.float(), self.codebook).argmin(-1).unflatten(2, self.grid)
+
+    def embed(self, codes):
+        return self.codebook[codes].flatten(2, 3)
+
+    def decode(self, codes):
+        colours = self.codebook[codes].permute(0, 1, 4, 2, 3)
+        if self.soft:
+            colours = _soft(colours.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        return colours.repeat_interleave(4, -2).repeat_interleave(4, -1)
+
+    def codebook_hash(self):
+        return hashlib.sha256(self.codebook.numpy().tobytes()).hexdigest()[:16]
+
+
+def scrolled(codes, actions):
+    "Codes [b h w] moved by actions [b 1]."
+    return torch.stack([c.roll(int(a), -1) for c, a in zip(codes, actions[:, 0])])
+
+
+def lamp_codes(seed, t=72):
+    "(codes [t 6 8], actions [t 1] taken at them)."
+    g = torch.Generator().manual_seed(seed)
+
+    def held(values):
+        return values.repeat_interleave(4)[:t].float()
+
+    stripes = torch.randint(6, (4,), generator=g).repeat_interleave(2).expand(1, 6, 8)
+    turns = held(torch.randint(-1, 2, (t//4 + 1,), generator=g))
+    actions = (turns*held(torch.rand(t//4 + 1, generator=g) < .7))[:, None]
+    rows = [stripes]
+    for a in actions[:-1]:
+        rows.append(scrolled(rows[-1], a[None]))
+    codes = torch.cat(rows)
+    codes[:, -LAMP_ROWS:] = LAMPS[0] + torch.randint(2, (t, 1, 1), generator=g)
+    return codes, actions
+
+
+def lamp_episode(seed, t=72):
+    "Frames [t 3 24 32] and their led-to actions."
+    codes, actions = lamp_codes(seed, t)
+    frames = Tiles().decode(codes[None])[0]
+    return ((frames + 1)*127.5).round().to(torch.uint8), *led_to(actions)
+
+
+class LampDynamics(TokenDynamics):
+    "Knows the game exactly, but for one fault; a joint head draws one lamp, the other one many."
+    context = 2
+
+    def __init__(self, fault="none", joint=True):
+        nn.Module.__init__(self)
+        self.fault, self.joint = fault, joint
+        self.codes, self.grid, self.config = 8, (6, 8), dict(codes=8)
+        self.actions = ActionInput(TURN)
+        self.unused = nn.Parameter(torch.ones(()))  # says where the world is
+
+    def begin(self, codes, actions, known, sampling=None, generator=None):
+        return TokenState(codes.shape[1], codes[:, -1])
+
+    def keep(self, state, codes, action, known, sampling=None, generator=None):
+        return TokenState(state.memory + 1, codes)
+
+    def logits_of(self, state, action, known, shown=None):
+        played = action*(self.fault != "deaf")
+        share = F.one_hot(scrolled(state.last, played), 8).float()
+        share[:, -LAMP_ROWS:] = self._lamp(shown, share)
+        return self._spoilt(share, state).clamp_min(1e-9).log()
+
+    def _lamp(self, shown, share):
+        "What the head knows of the lamp: all places, or one that it has seen."
+        odds = share.new_zeros(len(share), 8)
+        odds[:, list(LAMPS)] = .5
+        if self.joint and shown is not None:
+            for code in LAMPS:
+                seen = (shown[:, -LAMP_ROWS:] == code).flatten(1).any(1)
+                odds[seen] = F.one_hot(torch.tensor(code), 8).float()
+        return odds[:, None, None]
+
+    def _spoilt(self, share, state):
+        wrong = dict(noisy=.1, ages=.02*max(0, state.memory - 12)).get(self.fault, 1e-4)
+        if self.fault == "fragile":  # lost after a lamp of two colours
+            lamp = state.last[:, -LAMP_ROWS:].flatten(1)
+            mixed = (lamp != lamp[:, :1]).any(1)[:, None, None, None]
+            wrong = torch.where(mixed, .9, wrong)
+        if self.fault == "sinks":
+            share = .7*share + .3*F.one_hot(torch.tensor(0), 8)
+        if self.fault == "misses":
+            share[..., 2] += share[..., 3]
+            share[..., 3] = 0
+            return share
+        return share*(1 - wrong) + wrong/8
+
+
+def lamp_world(fault="none", joint=True, soft=False, **sampling):
+    "A World of `Tiles` and `LampDynamics`; a joint head takes 48 steps if not told otherwise."
+    from wmkit.worlds.world import World
+    if joint:
+        sampling = dict(K=48) | sampling
+    return World(Tiles(soft=soft), LampDynamics(fault, joint), **sampling)
