@@ -3816,9 +3816,14 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'wmkit.worlds.world.World.device': ('world.html#world.device', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.World.dream': ('world.html#world.dream', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.World.reset': ('world.html#world.reset', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world.World.sampled': ('world.html#world.sampled', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.World.step': ('world.html#world.step', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world.WorldState': ('world.html#worldstate', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._check_action': ('world.html#_check_action', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world._check_codebook': ('world.html#_check_codebook', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world._check_kinds': ('world.html#_check_kinds', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._check_pair': ('world.html#_check_pair', 'wmkit/worlds/world.py'),
                                     'wmkit.worlds.world._check_turn': ('world.html#_check_turn', 'wmkit/worlds/world.py'),
-                                    'wmkit.worlds.world._twin': ('world.html#_twin', 'wmkit/worlds/world.py')}}}
+                                    'wmkit.worlds.world._sampling': ('world.html#_sampling', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world._twin': ('world.html#_twin', 'wmkit/worlds/world.py'),
+                                    'wmkit.worlds.world.draws_codes': ('world.html#draws_codes', 'wmkit/worlds/world.py')}}}

@@ -71,6 +71,12 @@ class Card(Schema, forbid_unknown_fields=False):
     schedule: dict[str, Any] | None = None
     K: Annotated[int, Meta(ge=1, le=1024)] | None = None
     context_noise: Annotated[float, Meta(ge=0, le=1)] | None = None
+    codebook: Hash | None = None        # of a dynamics over codes, as are those below
+    codes: Count | None = None
+    temperature: Annotated[float, Meta(ge=0)] | None = None
+    top_k: Count | None = None
+    order_noise: Annotated[float, Meta(ge=0)] | None = None
+    length: Count | None = None         # frames of a training clip
 
 def read_card(
     folder: Path | str  # a checkpoint's folder

@@ -142,24 +142,28 @@ def _open_pair(checkpoint, device):
     if dynamics.card.get("schedule"):
         NoiseSchedule.from_dict(dynamics.card["schedule"], checkpoint/"card.json")
     place = find_tokenizer(checkpoint, dynamics.card)
-    tokenizer = continuous(open_model(place, device))
+    tokenizer = open_model(place, device)
     require_tokenizer(tokenizer, place, checkpoint)
-    return tokenizer, dynamics
+    return tokenizer if "codes" in dynamics.config else continuous(tokenizer), dynamics
 
+# %% ../../nbs/53_load.ipynb #53c0de04
 def open_world(
     path: Path | str,                    # a run, a checkpoint, a folder of dynamics/, tokenizer/
     K: int | None = None,                # sampling steps a frame; default: those on the card
     context_noise: float | None = None,  # of remembered frames; default: that on the card
-    device: torch.device | str | None = None   # default: that of settings.ini
+    device: torch.device | str | None = None,  # default: that of settings.ini
+    temperature: float | None = None,    # of codes; default: that on the card
+    top_k: int | None = None             # of codes; default: that on the card
 ) -> World:
     "The newest world at `path`, ready to dream."
     checkpoint = find_model(path, ("", "dynamics"))
     device = get_device(settings().device) if device is None else device
     tokenizer, dynamics = _open_pair(checkpoint, device)
-    chosen = dict(K=K, context_noise=context_noise)
-    for name, value in chosen.items():
-        chosen[name] = dynamics.card.get(name) if value is None else value
-    world = World(tokenizer, dynamics, **{k: v for k, v in chosen.items() if v is not None})
+    if "codes" not in dynamics.config:  # a World of codes reads the card itself
+        K = dynamics.card.get("K") if K is None else K
+        written = dynamics.card.get("context_noise")
+        context_noise = written if context_noise is None else context_noise
+    world = World(tokenizer, dynamics, K, context_noise, temperature, top_k)
     world.folder = checkpoint
     return world
 
