@@ -12,6 +12,7 @@ from ..core import Progress
 from ..data.clips import Clips
 from .measures import MEASURES, Evaluation, NotMeasured, Summary, measure_summary
 from .rollouts import moving_windows
+from .world import draws_codes
 
 # %% ../../nbs/52_evaluate.ipynb #c6be644a
 USUAL = ("gap_by_action", "inverse", "speed")  # beside the summary
@@ -34,7 +35,10 @@ def evaluate(
 
 # %% ../../nbs/52_evaluate.ipynb #4a299b62
 def _settings(world, horizon, seed):
-    return dict(K=world.K, context=world.context, horizon=horizon, seed=seed)
+    asked = dict(K=world.K, context=world.context, horizon=horizon, seed=seed)
+    if draws_codes(world):
+        asked |= dict(temperature=world.sampling.temperature, top_k=world.sampling.top_k)
+    return asked
 
 # %% ../../nbs/52_evaluate.ipynb #068a8712
 def take(evaluation: Evaluation, names: tuple) -> "Measured":

@@ -38,6 +38,7 @@ from .metrics import (
 from wmkit.worlds.rollouts import (
     MovingWindows, RolloutErrors, batches, coded, dream_errors, exchanged, rollout_errors,
     rollout_units)
+from .world import draws_codes
 
 # %% ../../nbs/52_measures.ipynb #0671a536
 @dataclass(frozen=True, eq=False)
@@ -450,6 +451,8 @@ class Denoise(Record):
 # %% ../../nbs/52_measures.ipynb #1ffce3af
 def trained_K(world: object) -> list:
     "The K that a dynamics was trained for; without a schedule the usual ones and the world's."
+    if draws_codes(world):
+        return sorted({1, 4, 8, world.K}) if world.dynamics.joint else [1]
     card = getattr(getattr(world, "dynamics", None), "card", None) or {}
     if not card.get("schedule"):
         return sorted({1, 2, 4, world.K})
@@ -950,10 +953,16 @@ class _Signs(NamedTuple):
     spread: torch.Tensor    # b t c: of colours and channels over places
 
 # %% ../../nbs/52_measures.ipynb #7e02c370
+def latents_of(world, frames):
+    "Latents [b t n d] of frames; of codes their vectors, for the numbers of codes are mere names."
+    coder = world.tokenizer
+    latents = coder.encode(frames)
+    return (coder.embed(latents) if draws_codes(world) else latents).float()
+
 @torch.no_grad()
 def _signs(world, frames):
     colours = frames.flatten(3).transpose(2, 3)  # b t places channels
-    latents = world.tokenizer.encode(frames).float()
+    latents = latents_of(world, frames)
     means = torch.cat([x.mean(2) for x in (colours, latents)], -1)
     spread = torch.cat([x.std(2) for x in (colours, latents)], -1)
     contrast = frames.flatten(2).std(-1)
