@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['sampler_moments', 'check_gaussian_sampler', 'sampler_queries', 'neighbours', 'trained_levels', 'check_tau_support',
-           'check_noise_convention', 'half_step_problem', 'check_two_half_steps', 'check_codec_roundtrip',
-           'check_latent_reality', 'check_load_report', 'check_roundtrip_save', 'check_action_lag_scan',
-           'check_action_statistics']
+           'Draws', 'sampler_draws', 'check_sampler_draws', 'check_noise_convention', 'half_step_problem',
+           'check_two_half_steps', 'check_codec_roundtrip', 'StoredCodes', 'check_stored_codes', 'check_latent_reality',
+           'check_load_report', 'check_roundtrip_save', 'check_action_lag_scan', 'check_action_statistics']
 
 # %% ../../nbs/60_formulas.ipynb #ea42d161
 import math, tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, NamedTuple
 import torch
@@ -190,6 +191,197 @@ def _support_sentence(queries, missing):
         return f"All {len(queries)} queries of the sampler lie where training put mass."
     listed = "; ".join("context {:g}, noise {:g}, step {:g}".format(*q) for q in missing[:4])
     return f"{len(missing)} of {len(queries)} queries were never trained: {listed}"
+
+# %% ../../nbs/60_formulas.ipynb #a684fac5
+def chi_square(
+    counts: torch.Tensor,   # how often each of some things came
+    expected: torch.Tensor  # and how often it should
+) -> float:
+    "How often counts of right draws would be as far off or further: 0 to 1."
+    counts, expected = counts.double().flatten(), expected.double().flatten()
+    can = expected > 0
+    if counts[~can].any():
+        return 0.  # what cannot come came
+    far = ((counts - expected).square()/expected)[can].sum()
+    freedom = int(can.sum()) - 1
+    return float(torch.special.gammaincc(far.new_tensor(freedom/2), far/2)) if freedom else 1.
+
+# %% ../../nbs/60_formulas.ipynb #4a40f9c0
+_CODES, _FOLD = 32, 4  # of the trial; pairs are counted by code % _FOLD, else they were too many
+
+def _trial_logits(device):
+    "Probabilities from about .2 down to .005."
+    return (-torch.linspace(0, 3.6, _CODES)).roll(5).to(device)
+
+def _should_be(logits, temperature, top_k):
+    "The probability of each code, reckoned without the sampler."
+    logits = logits.double().cpu()
+    if not temperature:
+        return torch.nn.functional.one_hot(logits.argmax(), len(logits)).double()
+    p = (logits/temperature).exp()
+    if top_k:
+        p = torch.where(p >= p.sort(descending=True)[0][:top_k][-1], p, 0.)
+    return p/p.sum()
+
+# %% ../../nbs/60_formulas.ipynb #2a4915b1
+def _drawn(sampling, logits, seed, shape=(512, 8, 8)):
+    "Codes [b h w] of the same probabilities everywhere."
+    generator = torch.Generator(logits.device).manual_seed(seed)
+    def predict(shown): return logits.expand(*shown.shape, -1)
+    return sampling.sample(predict, shape, len(logits), generator).cpu()
+
+def _pairs(codes, axis):
+    "How often which code (folded) stands beside which: _FOLD _FOLD; no place is in two pairs."
+    even = codes.shape[axis]//2*2
+    a, b = codes.narrow(axis, 0, even).unflatten(axis, (-1, 2)).unbind(axis + 1)
+    both = a % _FOLD*_FOLD + b % _FOLD
+    return torch.bincount(both.flatten(), minlength=_FOLD**2)
+
+# %% ../../nbs/60_formulas.ipynb #bd4b961c
+def _test_way(codes, p):
+    "{test: p} of codes [b h w] that should have probabilities p."
+    n = codes.numel()
+    tests = dict(codes=chi_square(torch.bincount(codes.flatten(), minlength=len(p)), n*p))
+    folded = p.unflatten(0, (-1, _FOLD)).sum(0)
+    for axis, name in enumerate(("clips", "columns", "rows")):
+        pairs = _pairs(codes, axis)
+        tests[f"pairs by {name}"] = chi_square(pairs, pairs.sum()*torch.outer(folded, folded))
+    return tests
+
+def _ways(sampling):
+    "Ways of drawing, all places at once."
+    once = replace(sampling, K=1)
+    plain = replace(once, temperature=1., top_k=0)
+    return {"temperature 1": plain, "temperature 0.5": replace(plain, temperature=.5),
+            "top 3": replace(plain, top_k=3), "greedy": replace(plain, temperature=0.),
+            "as asked": once}
+
+# %% ../../nbs/60_formulas.ipynb #778d47ad
+def _all_states(device):
+    "Every filling of 2 x 2 places with 2 codes [16 4], and its probability [16]."
+    states = torch.cartesian_prod(*[torch.arange(2)]*4)
+    square = states.view(-1, 2, 2)
+    equal = (square[:, 0] == square[:, 1]).sum(1) + (square[..., 0] == square[..., 1]).sum(1)
+    field = states.float() @ torch.tensor([.3, -.2, .1, .4])
+    return states.to(device), (1.2*equal + field).softmax(0).to(device)
+
+def _knows(states, joint):
+    "`predict(shown)` of a head that knows the joint distribution."
+    def predict(shown):
+        seen = shown.flatten(1)[:, None]
+        weight = ((seen == states) | (seen == 2)).all(-1)*joint
+        ones = weight @ states.float()/weight.sum(1, keepdim=True)
+        return torch.stack([1 - ones, ones], -1).log().unflatten(1, (2, 2))
+    return predict
+
+# %% ../../nbs/60_formulas.ipynb #134c93e1
+def _frequencies(sampling, device, n=20_000):
+    "How often each of the 16 states is drawn, and how often it should be."
+    states, joint = _all_states(device)
+    generator = torch.Generator(device).manual_seed(0)
+    codes = sampling.sample(_knows(states, joint), (n, 2, 2), 2, generator)
+    number = codes.flatten(1).cpu() @ torch.tensor([8, 4, 2, 1])
+    return torch.bincount(number, minlength=16), n*joint.cpu()
+
+def _apart(counts, expected):
+    "Half the sum of differences: 0 is the same distribution, 1 another one altogether."
+    return float((counts - expected).abs().sum()/expected.sum()/2)
+
+# %% ../../nbs/60_formulas.ipynb #eca8a997
+@dataclass(frozen=True)
+class Draws:
+    "What a sampler of codes draws where the probabilities are known."
+    tests: dict   # {way: {test: how often right draws would be as far off, or further}}
+    broken: list  # exact promises that do not hold
+    shares: dict  # {way: (probability [codes], share drawn [codes])}
+    apart: dict   # {order: distance from the known joint distribution}
+    n: int        # codes of each way
+
+    @property
+    def least(self) -> tuple:
+        "(way, test, p) of the least likely one."
+        rows = [(way, name, p) for way, tests in self.tests.items() for name, p in tests.items()]
+        return min(rows, key=lambda row: row[2])
+
+# %% ../../nbs/60_formulas.ipynb #4c119d19
+def _exact_promises(sampling, logits):
+    "What must hold exactly and does not, in words."
+    plain = replace(sampling, K=1, temperature=1., top_k=0)
+    first, again, other = (_drawn(plain, logits, seed, (2, 8, 8)) for seed in (0, 0, 1))
+    def predict(shown): return logits.expand(*shown.shape, -1)
+    def rows(*seeds):
+        generators = [torch.Generator(logits.device).manual_seed(seed) for seed in seeds]
+        return plain.sample(predict, (len(seeds), 8, 8), len(logits), generators).cpu()
+    promises = {"the same generator draws the same codes": torch.equal(first, again),
+                "another generator draws other codes": not torch.equal(first, other),
+                "a row depends on its own generator alone": torch.equal(rows(5, 6)[1:], rows(6))}
+    return [what for what, kept in promises.items() if not kept]
+
+# %% ../../nbs/60_formulas.ipynb #6aa9c25a
+def sampler_draws(
+    sampling: object,              # TokenSampling, or what has its fields and `sample`
+    device: torch.device | str = "cpu"
+) -> Draws:
+    "Some 30,000 codes of each way of drawing; a second on a CPU."
+    logits, tests, shares = _trial_logits(device), {}, {}
+    for i, (way, how) in enumerate(_ways(sampling).items()):
+        p, codes = _should_be(logits, how.temperature, how.top_k), _drawn(how, logits, i)
+        tests[way] = _test_way(codes, p)
+        shares[way] = p, torch.bincount(codes.flatten(), minlength=_CODES)/codes.numel()
+    plain = replace(sampling, temperature=1., top_k=0)
+    orders = {"all at once": replace(plain, K=1),
+              "one by one": replace(plain, K=4, order_noise=math.inf)}
+    if sampling.K > 1:
+        orders["as asked"] = replace(plain, K=min(sampling.K, 4))
+    counts = {name: _frequencies(how, device) for name, how in orders.items()}
+    tests["one by one"] = dict(joint=chi_square(*counts["one by one"]))
+    apart = {name: _apart(*both) for name, both in counts.items()}
+    return Draws(tests, _exact_promises(sampling, logits), shares, apart, codes.numel())
+
+# %% ../../nbs/60_formulas.ipynb #982f17e0
+def _draw_draws(draws):
+    "Left: probability (line) and share drawn (dots) by code. Right: distance from the joint."
+    figure, (left, right) = small_figure(6, 2.2, 2)
+    for i, way in enumerate(("temperature 1", "temperature 0.5", "top 3")):
+        p, share = draws.shares[way]
+        left.plot(p, lw=1, color=f"C{i}", label=way)
+        left.plot(share, "o", ms=2.5, color=f"C{i}")
+    left.set(xlabel="code", ylabel="share of the draws")
+    left.legend(fontsize=6, frameon=False)
+    right.barh([*draws.apart], [*draws.apart.values()], color="#3366aa")
+    right.set(xlabel="distance from the joint distribution", xlim=(0, None))
+    return figure
+
+# %% ../../nbs/60_formulas.ipynb #4e5fcd3b
+LEAST_P = 1e-6  # of some twenty tests: a right sampler is accused once in 50,000 devices
+
+def _says_draws(draws):
+    way, name, p = draws.least
+    says = [f"Not kept: {'; '.join(draws.broken)}."] if draws.broken else []
+    far = {f"{way} ({name})" for way, tests in draws.tests.items()
+           for name, p in tests.items() if not p >= LEAST_P}
+    if far:
+        says.append(f"Draws that do not fit their probabilities: {', '.join(sorted(far))}.")
+    count = sum(map(len, draws.tests.values()))
+    says += [f"The least likely of {count} tests is {way} ({name})."]
+    each = ", ".join(f"{order} {far:.3f}" for order, far in draws.apart.items())
+    return " ".join([*says, f"From a known joint distribution of four places: {each}."])
+
+# %% ../../nbs/60_formulas.ipynb #29fec15c
+@check("static", "codes that do not come as often as the model says: a grid, one code, no chance",
+       "exact identity",
+       causes=["random numbers of a device or precision in which neighbours are alike",
+               "a generator that is not passed on, so that every frame draws the same numbers",
+               "temperature or top-k that is set and not used",
+               "places that stay chosen without regard to what the others became"],
+       remedy="Draw with TokenSampling alone, in float32; where it fails on one device, draw "
+              "there from a generator of the CPU.")
+def check_sampler_draws(draws: Draws) -> Finding:
+    "The least likely of all tests: 1e-6 or more, and every exact promise kept."
+    least = draws.least[2]
+    grade = Grade(ok_if(least >= LEAST_P and not draws.broken), least, f">= {LEAST_P:g}")
+    return found(grade, _says_draws(draws), unit="chance of right draws", n=draws.n,
+                 picture=_draw_draws(draws))
 
 # %% ../../nbs/60_formulas.ipynb #78cf44e8
 def clean_end(add_noise: Callable) -> float | None:
@@ -441,6 +633,43 @@ def check_codec_roundtrip(
     if wrong_range:
         finding.causes = ["the frames are not in the range the codec was trained on"]
     return finding
+
+# %% ../../nbs/60_formulas.ipynb #0be4cb17
+class StoredCodes(NamedTuple):
+    "Codes of a store, beside those that a tokenizer gives for the same frames now."
+    stored: torch.Tensor  # b t h w
+    now: torch.Tensor     # b t h w
+    codebooks: dict       # {who: hash of its codebook}
+
+    @property
+    def same(self) -> float: return float((self.stored == self.now).double().mean())
+
+# %% ../../nbs/60_formulas.ipynb #e91d6422
+SAME = .99  # of the codes: another device rounds otherwise where two codes are as near
+
+def _says_codes(codes, one):
+    "Whose codebooks differ, and how many codes come again."
+    each = ", ".join(f"{who} {what}" for who, what in codes.codebooks.items())
+    says = f"The codebooks differ: {each}."
+    if one:
+        says = f"One codebook: {next(iter(codes.codebooks.values()), 'no hash is known')}."
+    return f"{says} {codes.same:.2%} of the stored codes come again from the same frames."
+
+# %% ../../nbs/60_formulas.ipynb #1301e739
+@check("static", "codes of another codebook than the one they are trained and decoded with",
+       "exact identity",
+       causes=["the tokenizer was trained on after the codes were stored",
+               "a codebook that was not loaded: it is the random one of a fresh model",
+               "frames that come to their size in another way than those that were encoded"],
+       remedy="Load strictly (load_model); build the codes again with this tokenizer.")
+def check_stored_codes(stored_codes: StoredCodes) -> Finding:
+    "Share of the codes that come again: .99 or more, and one codebook's hash everywhere."
+    codes = stored_codes
+    one = len({*codes.codebooks.values()}) <= 1
+    grade = graded(codes.same, at_least=SAME)
+    grade = grade if one else grade.graver("fail")
+    return found(grade, _says_codes(codes, one), unit="of the codes", n=codes.stored.numel(),
+                 if_nan="No code was compared.")
 
 # %% ../../nbs/60_formulas.ipynb #478a71d2
 REAL, UNIT = .9, (.5, 2)  # largest ratio; standard deviations that count as unit scale

@@ -142,8 +142,8 @@ def _examine_model(dynamics, drawn, names=None, fresh=True) -> list:
     "Save and load, and step 0, with inputs of the shapes of what was drawn."
     if drawn.latents is None:
         why = "no latents, so the model's input shape is not known"
-        asked = [name for name, check in CHECKS.items() if check.when == "step 0"]
-        return [skipped(name, why) for name in ("roundtrip_save", *asked)]
+        asked = "roundtrip_save", *step0.step0_checks()
+        return [skipped(name, why) for name in asked]
     device = next(dynamics.parameters()).device
     shape = *drawn.latents.shape[2:], drawn.actions.shape[-1]
     inputs = step0.random_inputs(*shape, device=device)
@@ -313,7 +313,7 @@ def _unjudged(why) -> list:
     names = ("encode", "decode", "frames", "latents", "scan", "used", "model", "output_of",
              "levels", "queries")
     static = _judged(dict.fromkeys(names), missing=dict.fromkeys(names, why))
-    step_0 = [skipped(name, why) for name, check in CHECKS.items() if check.when == "step 0"]
+    step_0 = [skipped(name, why) for name in step0.step0_checks()]
     return static + step_0 + _quickly_judged({}, dict.fromkeys(MEASURES, why))
 
 # %% ../../nbs/69_report.ipynb #c1c5c0cb
