@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['ConvGRULayer', 'ConvGRU', 'ConvGRUDynamics', 'check_width']
 
-# %% ../../nbs/33_convgru.ipynb #c37d8b2d
+# %% ../../nbs/33_convgru.ipynb #93109d93
 from typing import NamedTuple
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -15,12 +16,13 @@ from ..blocks import exact
 from ..checkpoints import register
 from .tokens import TokenDynamics
 
-# %% ../../nbs/33_convgru.ipynb #394fc6d7
+# %% ../../nbs/33_convgru.ipynb #927aacb3
 class _Gates(NamedTuple):
-    "Of one step or of a whole clip [... c h w]: how much is kept, reset, and written anew."
-    update: torch.Tensor     # 1: the state stays as it is
-    reset: torch.Tensor
-    candidate: torch.Tensor
+    "Of one step [b c h w]."
+    update: torch.Tensor     # z; 1: the state stays as it is
+    reset: torch.Tensor      # r
+    candidate: torch.Tensor  # n: what is written
+    recalled: torch.Tensor   # what the state says to the candidate, before its reset
 
 def _gates_of(
     read: torch.Tensor,    # b 3c h w: what the input says
@@ -29,7 +31,86 @@ def _gates_of(
     "The gates of one step."
     (zx, rx, nx), (zh, rh, nh) = read.chunk(3, 1), recall.chunk(3, 1)
     reset = torch.sigmoid(rx + rh)
-    return _Gates(torch.sigmoid(zx + zh), reset, torch.tanh(nx + reset*nh))
+    return _Gates(torch.sigmoid(zx + zh), reset, torch.tanh(nx + reset*nh), nh)
+
+# %% ../../nbs/33_convgru.ipynb #cae9a2b8
+def _recall(state, weight, bias):
+    "b 3c h w of a state [b c h w]."
+    return F.conv2d(state, weight, bias, padding=weight.shape[-1]//2)
+
+def _frames(like, t):
+    "Room for t frames of 3c channels: (t b 3c h w), in the memory format of `like` [b c h w]."
+    b, c, h, w = like.shape
+    order = torch.channels_last
+    if not like.is_contiguous(memory_format=order):
+        order = torch.contiguous_format
+    return torch.empty(t*b, 3*c, h, w, dtype=like.dtype, device=like.device,
+                       memory_format=order).unflatten(0, (t, b))
+
+# %% ../../nbs/33_convgru.ipynb #0a47754a
+class _Recurrence(torch.autograd.Function):
+    "(reads [b t 3c h w], state, weight, bias, truncate) -> (states [b t c h w], the last one)."
+    @staticmethod
+    def forward(ctx, read, state, weight, bias, truncate):
+        kind, state, states, gates = read.dtype, state.float(), [state.to(read.dtype)], []
+        cast = weight.to(kind), bias.to(kind)
+        for now in read.unbind(1):
+            gates.append(_gates_of(now, _recall(states[-1], *cast)))
+            written, share = gates[-1].candidate.float(), gates[-1].update.float()
+            state = torch.lerp(written, state, share)
+            states.append(state.to(kind))
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(weight, *states[:-1], *(part for g in gates for part in g))
+            ctx.truncate = truncate
+        return torch.stack(states[1:], 1), state
+
+    @staticmethod
+    def backward(ctx, gradients, of_last):
+        weight, *kept = ctx.saved_tensors
+        t = gradients.shape[1]
+        states, gates = kept[:t], [_Gates(*kept[i:i + 4]) for i in range(t, len(kept), 4)]
+        given = ctx.truncate, states, gates, gradients, of_last, weight
+        reads, recalls, carried = _all_back(*given)
+        given = recalls.flatten(0, 1), torch.cat(states), weight.to(recalls.dtype)
+        of_weight, of_bias = _of_weights(*given)
+        of_weight, of_bias = of_weight.to(weight.dtype), of_bias.to(weight.dtype)
+        return reads.transpose(0, 1), carried, of_weight, of_bias, None
+
+# %% ../../nbs/33_convgru.ipynb #98e89c55
+def _of_weights(gradients, states, weight):
+    "(gradient of the weight, of the bias), from those of all steps [n 3c h w]."
+    ones, padding = [1, 1], [weight.shape[-1]//2]*2
+    found = torch.ops.aten.convolution_backward(
+        gradients, states, weight, [len(weight)], ones, padding, ones, False, [0, 0], 1,
+        [False, True, True])
+    return found[1:]
+
+def _step_back(gates, state, gradient, read, recall):
+    "The gradient [b c h w] that goes to the state directly; writes into `read` and `recall`."
+    z, r, n, recalled = gates
+    written = gradient*(1 - z)
+    to_update = gradient*(state - n)*(z*(1 - z))
+    to_candidate = written*(1 - n*n)
+    to_reset = to_candidate*recalled*(r*(1 - r))
+    torch.cat([to_update, to_reset, to_candidate], 1, out=read)
+    torch.cat([to_update, to_reset, to_candidate*r], 1, out=recall)
+    return gradient*z
+
+# %% ../../nbs/33_convgru.ipynb #0ce9ad1e
+def _all_back(truncate, states, gates, gradients, carried, weight):
+    "Gradients of (reads, recalls [t b 3c h w], the first state [b c h w])."
+    # the gradient of a convolution's input is a convolution with the turned kernel
+    kind, t = states[0].dtype, len(states)
+    turned = weight.to(kind).transpose(0, 1).flip(2, 3).contiguous()
+    reads, recalls = _frames(states[-1], t), _frames(states[-1], t)
+    for i in range(t - 1, -1, -1):
+        gradient = (gradients[:, i] + carried).to(kind)
+        direct = _step_back(gates[i], states[i], gradient, reads[i], recalls[i])
+        if truncate and i and i % truncate == 0:
+            carried = torch.zeros_like(carried)
+        else:
+            carried = direct + _recall(recalls[i], turned, None).float()
+    return reads, recalls, carried
 
 # %% ../../nbs/33_convgru.ipynb #c96d894e
 class ConvGRULayer(nn.Module):
@@ -51,29 +132,33 @@ class ConvGRULayer(nn.Module):
         seen = self.norm(x.flatten(0, 1))*(1 + scale) + shift
         return self.read(seen).unflatten(0, x.shape[:2])
 
-# %% ../../nbs/33_convgru.ipynb #bf79608a
-@patch
-def step(self: ConvGRULayer, read: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    "The state [b c h w] after one more frame."
-    gates = _gates_of(read, self.recall(state))
-    return torch.lerp(gates.candidate, state, gates.update)
-
+# %% ../../nbs/33_convgru.ipynb #8960a0a4
 @patch
 def forward(self: ConvGRULayer, x: torch.Tensor, condition: torch.Tensor,
             state: torch.Tensor | None = None, truncate: int = 0) -> tuple:
     "(x [b t c h w] plus what the states say, the last state); see `ConvGRU`."
-    read, states = self.inputs(x, condition), []
+    read = self.inputs(x, condition)
     if state is None:
-        state = torch.zeros_like(read[:, 0, :x.shape[2]])
-    for t in range(x.shape[1]):
-        if truncate and t and t % truncate == 0:
-            state = state.detach()
-        state = self.step(read[:, t], state)
-        states.append(state)
-    kept = torch.stack(states, 1)
-    return x + self.out(kept.flatten(0, 1)).unflatten(0, x.shape[:2]), state
+        state = torch.zeros_like(read[:, 0, :x.shape[2]], dtype=torch.float32)
+    given = read, state, self.recall.weight, self.recall.bias, truncate
+    states, state = _Recurrence.apply(*given)
+    return x + self.out(states.flatten(0, 1)).unflatten(0, x.shape[:2]), state
 
-# %% ../../nbs/33_convgru.ipynb #f4e6ba11
+# %% ../../nbs/33_convgru.ipynb #e1d05e75
+@patch
+@torch.no_grad()
+def gates(self: ConvGRULayer,
+    x: torch.Tensor, condition: torch.Tensor  # b t c h w, b t e: as for `forward`
+) -> tuple[torch.Tensor, torch.Tensor]:
+    "(update, reset) [b t c h w], in 0 to 1."
+    read, found = self.inputs(x, condition), []
+    state = torch.zeros_like(read[:, 0, :x.shape[2]])
+    for now in read.unbind(1):
+        found.append(_gates_of(now, _recall(state, self.recall.weight, self.recall.bias)))
+        state = torch.lerp(found[-1].candidate, state, found[-1].update)
+    return tuple(torch.stack(gate, 1) for gate in list(zip(*found))[:2])
+
+# %% ../../nbs/33_convgru.ipynb #4eb240ca
 class ConvGRU(nn.Module):
     "body(x [b t c h w], condition [b t e], memory) -> (features [b t c h w], memory)."
     def __init__(self,
@@ -87,6 +172,8 @@ class ConvGRU(nn.Module):
         self.layers, self.truncate, self.recompute = nn.ModuleList(layers), truncate, recompute
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor, memory: list | None) -> tuple:
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # between layers as inside them
         kept = []
         for layer, state in zip(self.layers, memory or [None]*len(self.layers)):
             given = layer, x, condition, state, self.truncate
