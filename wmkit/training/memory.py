@@ -152,11 +152,16 @@ def __torch_dispatch__(self:Ledger, func, types, args=(), kwargs=None):
     return out
 
 # %% ../../nbs/80_memory.ipynb #92274ba6
+def _example_data(model, batch, length):
+    "What a dynamics learns from: codes [b t h w], or latents [b t n d]."
+    if "codes" in model.config:
+        return torch.randint(model.config["codes"], (batch, length, *model.grid))
+    return torch.randn(batch, length, math.prod(model.grid), model.config["channels"])
+
 def _example_clip(model, batch, length):
-    "A batch as `model` is trained on: of latents for a dynamics, of frames for a tokenizer."
+    "A batch as `model` is trained on: of latents or codes for a dynamics, else of frames."
     if hasattr(model, "actions"):
-        tokens, channels = model.grid[0]*model.grid[1], model.config["channels"]
-        return SimpleNamespace(data=torch.randn(batch, length, tokens, channels),
+        return SimpleNamespace(data=_example_data(model, batch, length),
                                actions=torch.zeros(batch, length, model.actions.space.size),
                                known=torch.ones(batch, length, dtype=torch.bool))
     if hasattr(model, "size"):
@@ -191,6 +196,8 @@ class Question:
     clip: Callable = _example_clip  # (model, batch, length) -> the batch
 
 # %% ../../nbs/80_memory.ipynb #e41fb898
+LATE = 10**9  # steps done when everything is learnt
+
 class Stage:
     "One training: its things are made at once, `step` takes a step."
     def __init__(self, question:Question, device:str="cpu", ledger:Ledger=None):
@@ -242,7 +249,10 @@ def update(self:Stage) -> None:
     self.optimizer.zero_grad()
 
 @patch
-def step(self:Stage, work:Work) -> None:
+def step(self:Stage,
+    work:Work,
+    at:int=LATE   # steps that were done before
+) -> None:
     "Micro-batches, their gradients, and the update."
     generator = torch.Generator(self.device).manual_seed(0)
     for _ in range(work.accumulate):
@@ -250,8 +260,7 @@ def step(self:Stage, work:Work) -> None:
         batch = self.question.clip(self.model, work.batch, work.length)
         for name, value in vars(batch).items():
             setattr(batch, name, value.to(self.device) if torch.is_tensor(value) else value)
-        late = progress_for(self.loss, 10**9)  # when everything is learnt
-        value, parts = self.loss(self.model, batch, generator, **late)
+        value, parts = self.loss(self.model, batch, generator, **progress_for(self.loss, at))
         self.set("temporary")
         (value/work.accumulate).backward()
         del value, parts, batch
@@ -275,25 +284,25 @@ def _own_loss(question):
     loss = question.loss
     return replace(question, loss=copy.deepcopy(loss)) if isinstance(loss, nn.Module) else question
 
-def _run_without_content(question, work):
+def _run_without_content(question, work, at):
     "The ledger of one step on fake tensors."
     ledger = Ledger()
     gc.freeze()  # collect what is made below, not the whole program
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), ledger:
             stage = Stage(question, ledger=ledger)
-            stage.step(work)
+            stage.step(work, at)
             del stage
             gc.collect()  # fake tensors must go while their mode is on
     finally:
         gc.unfreeze()
     return ledger
 
-def rehearse(question:Question, work:Work) -> Rehearsal:
+def rehearse(question:Question, work:Work, at:int=LATE) -> Rehearsal:
     "One step on tensors without content; ValueError where the program needs to see numbers."
     micro = min(work.accumulate, 2)  # from the second on they are alike
     try:
-        ledger = _run_without_content(_own_loss(question), work._replace(accumulate=micro))
+        ledger = _run_without_content(_own_loss(question), work._replace(accumulate=micro), at)
     except Exception as e:
         if not type(e).__module__.startswith("torch._subclasses"):
             raise
@@ -427,6 +436,7 @@ class Phase:
     steps: int
     rehearsal: Rehearsal
     seconds: float     # a step
+    at: int = LATE     # steps done before the one that was rehearsed
 
     @property
     def hours(self) -> float: return self.steps*self.seconds/3600
@@ -455,17 +465,32 @@ class Forecast:
     def hours(self) -> float: return sum(phase.hours for phase in self.phases)
 
 # %% ../../nbs/80_memory.ipynb #e531267e
+def _expected(lengths, steps):
+    "{Work: expected steps among the first so many}."
+    return {work: share*steps for work, share in lengths.shares(steps).items()} if steps else {}
+
+def _stretches(steps, lengths, moments):
+    "(Work, expected steps, steps done at the end) of every kind of step between two moments."
+    ends = [0, *sorted({m for m in moments if 0 < m < steps}), steps]
+    for start, end in zip(ends, ends[1:]):
+        before = _expected(lengths, start)
+        for work, count in _expected(lengths, end).items():
+            count -= before.get(work, 0.)
+            if count > 1e-9:
+                yield work, round(count), end - 1 if moments else LATE
+
 def forecast(
     question:Question,
     steps:int,         # of the training
     lengths:Lengths,   # of its clips
-    device:Device      # `this_device()`, or one of DEVICES
+    device:Device,     # `this_device()`, or one of DEVICES
+    moments:tuple=()   # steps after which the loss does more than before
 ) -> Forecast:
     "Rehearse one step of every phase; allocates nothing."
     phases = []
-    for work, share in lengths.shares(steps).items():
-        step = rehearse(question, work)
-        phases.append(Phase(work, round(share*steps), step, device.seconds(step.work)))
+    for work, count, at in _stretches(steps, lengths, moments):
+        step = rehearse(question, work, at)
+        phases.append(Phase(work, count, step, device.seconds(step.work), at))
     return Forecast(phases, device, question)
 
 # %% ../../nbs/80_memory.ipynb #c8c19d33
