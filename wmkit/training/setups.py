@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['TOKENIZERS', 'REFERENCE', 'DYNAMICS', 'Frames', 'open_frames', 'spread', 'TokenizerSetup', 'TokenizerPlan', 'ending',
-           'smaller_size', 'Trained', 'open_tokenizer', 'train_tiny', 'encode_frames', 'DynamicsSetup', 'DynamicsPlan',
-           'Obedience', 'open_or_untrained']
+           'smaller_size', 'Trained', 'open_tokenizer', 'train_tiny', 'encode_frames', 'Numbers', 'DynamicsSetup',
+           'Plan', 'DynamicsPlan', 'Obedience', 'open_or_untrained']
 
 # %% ../../nbs/82_setups.ipynb #df0dc787
 import copy, math, time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ from .memory import Stage, spell_time, this_device
 from .trainer import Checkpoints, LivePlot, Recipe, Result, make_optimizer
 from .trainer import steps_for_budget, train
 from ..worlds.load import open_model, open_world
-from ..worlds.measures import summarize
+from ..worlds.measures import Summary, summarize
 from ..worlds.metrics import psnr, region_psnr, squared_error
 from ..worlds.rollouts import moving_windows, rollout_errors
 from ..worlds.world import World
@@ -434,10 +435,10 @@ def open_tokenizer(
     where = find_checkpoint(settings().checkpoints/name)
     return Trained(open_model(where), where)
 
-def train_tiny(run:object, frames:Frames, seed:int=0) -> Result:
+def train_tiny(run:object, frames:Frames, seed:int=0, kind:str="conv", **model) -> Result:
     "A tokenizer of some seconds, for smoke runs."
-    setup = TokenizerSetup(model=dict(width=16), steps=40, warmup=50, evaluate_every=None,
-                           seed=seed)
+    setup = TokenizerSetup(kind, dict(width=16) | model, steps=40, warmup=50,
+                           evaluate_every=None, seed=seed)
     return TokenizerPlan(setup, frames).train(run)
 
 # %% ../../nbs/82_setups.ipynb #9afde81e
@@ -453,6 +454,14 @@ class Coded:
     def coder(self) -> nn.Module:
         "The tokenizer with latents of numbers: codes are shown to a dynamics as their vectors."
         return continuous(self.tokenizer)
+
+    def codes(self, length:int=2) -> Clips:
+        "Training windows of codes [b t h w]; ValueError where the tokenizer has none."
+        if not hasattr(self.tokenizer, "codebook_hash"):
+            raise ValueError(f"{self.checkpoint or 'the tokenizer'} is a "
+                             f"{type(self.tokenizer).__name__}, whose latents are numbers; this "
+                             "dynamics learns codes: train a tokenizer with -p kind vq")
+        return open_latents(self.latents.folder, self.tokenizer, length=length)
 
     def card(self) -> dict:
         "What the card of a dynamics says of its data and its tokenizer."
@@ -490,14 +499,10 @@ DYNAMICS = dict(
     transformer=Kind(TransformerDynamics, 2, dict(targets="every", clean=.5), dict(flows=4)))
 
 # %% ../../nbs/82_setups.ipynb #8cff95ea
-@dataclass(frozen=True)
-class DynamicsSetup:
-    "What a dynamics' training is asked for: parameters of `train_dynamics`, by their names."
-    kind: str = "conv"         # conv or transformer
-    scale: str = ""            # of a transformer: a name in SIZES
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    "What any dynamics' training is asked for: parameters of its run notebook, by their names."
     model: dict = field(default_factory=dict)     # of its constructor
-    schedule: dict = field(default_factory=dict)  # of `NoiseSchedule`
-    rms: bool = False          # divide the losses by their running root mean squares
     lengths: dict = field(default_factory=dict)   # of `Lengths`
     recipe: dict = field(default_factory=dict)    # of `Recipe`
     steps: int = 30
@@ -508,30 +513,39 @@ class DynamicsSetup:
     evaluate_every: int = 500
     save_every: int = 500
     seed: int = 0
-    K: int = 4
-    context_noise: float = .1
 
     from_params = classmethod(_asked)
 
-# %% ../../nbs/82_setups.ipynb #794796de
-class DynamicsPlan:
-    "A dynamics before its training: model, loss, lengths of clips and numbers."
-    def __init__(self, setup:DynamicsSetup, coded:Coded):
-        kind, coder = _choose(DYNAMICS, setup.kind), coded.coder
-        self.setup, self.coded, self.coder = setup, coded, coder
-        self.targets = NoiseSchedule(**kind.schedule | setup.schedule)
-        self.loss = ShortcutLoss(self.targets, setup.rms)
-        given = kind.model | (SIZES[setup.scale] if setup.scale else {})
-        if setup.kind == "transformer":
-            given["finest"] = self.targets.finest
-        size = coder.channels, coder.grid, getattr(coder, "fine", 1)
-        self.make = partial(kind.make, coded.latents.space.to_dict(), *size, **given | setup.model)
+@dataclass(frozen=True)
+class DynamicsSetup(Numbers):
+    "What a dynamics' training is asked for: parameters of `train_dynamics`, by their names."
+    kind: str = "conv"         # conv or transformer
+    scale: str = ""            # of a transformer: a name in SIZES
+    schedule: dict = field(default_factory=dict)  # of `NoiseSchedule`
+    rms: bool = False          # divide the losses by their running root mean squares
+    K: int = 4
+    context_noise: float = .1
+
+# %% ../../nbs/82_setups.ipynb #8cff95eb
+class Plan:
+    """A dynamics before its training: what the plans of all kinds share.
+
+    A subclass has `coder` (the tokenizer of its worlds), `latents` (training windows), `loss`,
+    `make` (() -> a fresh model), `sampling` (of its worlds), `card` and `curriculum`."""
+    shown, moments = ("loss", "action_effect"), ()  # curves; see `wmkit.training.memory.forecast`
+
+    def prepare(self,
+        setup:Numbers, coded:Coded,
+        frames:int   # of the shortest clip, beyond the context
+    ) -> None:
+        "Model, lengths of clips and numbers; `make` and `latents` are there."
+        self.setup, self.coded = setup, coded
         torch.manual_seed(setup.seed)
         self.model = self.make()
-        shortest = dict(short=self.model.context + kind.frames, batch=setup.batch, seed=setup.seed)
+        shortest = dict(short=self.model.context + frames, batch=setup.batch, seed=setup.seed)
         self.lengths = Lengths(**shortest | setup.lengths)
         self.recipe = self.numbers()
-        self.weights = event_weights(coded.latents) if setup.balance else None
+        self.weights = event_weights(self.latents) if setup.balance else None
 
     def numbers(self) -> Recipe:
         "The recipe: the setup's numbers, this machine's, and what `recipe` says beside them."
@@ -539,6 +553,55 @@ class DynamicsPlan:
         found = dict(lr=setup.lr, warmup=setup.warmup, seed=setup.seed, lengths=self.lengths,
                      device=house.device, precision=house.precision)
         return Recipe(setup.steps, **found | setup.recipe)
+
+    def world(self, model:nn.Module, **sampling) -> World:
+        "A world of the model, sampled as the setup says, or otherwise."
+        return World(self.coder, model, **self.sampling | sampling)
+
+# %% ../../nbs/82_setups.ipynb #8cff95ec
+@patch
+def forecast(self:Plan) -> Forecast:
+    "Memory and time on this machine."
+    device = get_device(self.recipe.device)
+    question = Question(self.make, self.loss, ema=self.recipe.ema is not None,
+                        precision=get_precision(self.recipe.precision, device),
+                        optimizer=lambda model: make_optimizer(model, self.recipe))
+    need = forecast(question, self.recipe.steps, self.lengths, this_device(device), self.moments)
+    return _timed(need, device)
+
+@patch
+def promised(self:Plan,
+    need:Forecast=None  # of this plan; None: memory is not checked
+) -> list:
+    "Findings on frames, every schedule, and memory."
+    promises = {name: Promise(**how) for name, how in self.curriculum().schedules().items()}
+    found = [check_frame_range(self.coded.frames.look(self.setup.seed)),
+             check_schedule_dryrun(promises, self.recipe.steps)]
+    return found + ([check_memory_peak(need)] if need else [])
+
+@patch
+def show_balance(self:Plan) -> object:
+    "How often each event is drawn, as a table and a Figure; None where windows are drawn evenly."
+    if self.weights:
+        return show_balance(self.weights, self.latents, self.lengths.short)
+
+# %% ../../nbs/82_setups.ipynb #794796de
+class DynamicsPlan(Plan):
+    "A dynamics before its training: model, loss, lengths of clips and numbers."
+    shown = "loss", "pure", "action_effect"
+
+    def __init__(self, setup:DynamicsSetup, coded:Coded):
+        kind, coder = _choose(DYNAMICS, setup.kind), coded.coder
+        self.coder, self.latents = coder, coded.latents
+        self.targets = NoiseSchedule(**kind.schedule | setup.schedule)
+        self.loss = ShortcutLoss(self.targets, setup.rms)
+        self.sampling = dict(K=setup.K, context_noise=setup.context_noise)
+        given = kind.model | (SIZES[setup.scale] if setup.scale else {})
+        if setup.kind == "transformer":
+            given["finest"] = self.targets.finest
+        size = coder.channels, coder.grid, getattr(coder, "fine", 1)
+        self.make = partial(kind.make, coded.latents.space.to_dict(), *size, **given | setup.model)
+        self.prepare(setup, coded, kind.frames)
 
 # %% ../../nbs/82_setups.ipynb #6e06d98e
 @patch
@@ -548,46 +611,23 @@ def curriculum(self:DynamicsPlan) -> Curriculum:
     return Curriculum(self.recipe, dict(bootstrap=bootstrap))
 
 @patch
-def forecast(self:DynamicsPlan) -> Forecast:
-    "Memory and time on this machine."
-    device = get_device(self.recipe.device)
-    question = Question(self.make, self.loss, ema=self.recipe.ema is not None,
-                        precision=get_precision(self.recipe.precision, device),
-                        optimizer=lambda model: make_optimizer(model, self.recipe))
-    need = forecast(question, self.recipe.steps, self.lengths, this_device(device))
-    return _timed(need, device)
-
-@patch
 def check(self:DynamicsPlan,
     need:Forecast=None  # of this plan; None: memory is not checked
 ) -> Report:
     "Everything that can be wrong before the first step."
-    setup, frames = self.setup, self.coded.frames
-    clips = Clips(frames.store, "train", self.lengths.short)
-    asked = self.model, self.coder, self.targets, sample, clips, setup.K, setup.context_noise
-    found = preflight(*asked, weight=self.targets.weights)
-    promises = {name: Promise(**how) for name, how in self.curriculum().schedules().items()}
-    more = [check_frame_range(frames.look(setup.seed)),
-            check_schedule_dryrun(promises, self.recipe.steps)]
-    return found + more + ([check_memory_peak(need)] if need else [])
-
-@patch
-def show_balance(self:DynamicsPlan) -> object:
-    "How often each event is drawn, as a table and a Figure; None where windows are drawn evenly."
-    if self.weights:
-        return show_balance(self.weights, self.coded.latents, self.lengths.short)
+    clips = Clips(self.coded.frames.store, "train", self.lengths.short)
+    asked = self.model, self.coder, self.targets, sample, clips
+    found = preflight(*asked, **self.sampling, weight=self.targets.weights)
+    return found + self.promised(need)
 
 # %% ../../nbs/82_setups.ipynb #0b7c5677
 class Obedience:
     "Measure of a dynamics: `psnr_next`, `above_copy`, `action_effect` of held-out windows."
     def __init__(self,
-        coder:nn.Module, frames:Frames,
-        context:int,
-        sampling:tuple,   # K, context noise
-        seed:int=0,
+        plan:Plan,
         most:int=40       # windows
     ):
-        self.coder, self.frames, self.sampling, self.seed = coder, frames, sampling, seed
+        self.plan, frames, context = plan, plan.coded.frames, plan.model.context
         longest = min(max(clips.episodes.values()) for clips in (frames.train, frames.test))
         for horizon in (8, 4):  # actions may show late; four where little is held out
             few = 4*(context + horizon) > longest and horizon > 4
@@ -597,24 +637,27 @@ class Obedience:
                 break
         self.horizon, self.windows = horizon, windows[::-(-len(windows)//most)]
 
+    def summary(self, model:nn.Module) -> Summary:
+        "What the rollouts of these windows say."
+        test, seed = self.plan.coded.frames.test, self.plan.setup.seed
+        world = self.plan.world(model)
+        return summarize(rollout_errors(world, test, self.windows, self.horizon, seed))
+
     def __call__(self, model:nn.Module) -> dict:
         "The effect is that of the strongest of the frames ahead, `action_effect_frame`."
-        world = World(self.coder, model, *self.sampling)
-        errors = rollout_errors(world, self.frames.test, self.windows, self.horizon, self.seed)
-        found = summarize(errors)
+        found = self.summary(model)
         return dict(psnr_next=found.psnr["true"][0], above_copy=found.above_copy[0],
                     action_effect=found.action_effect.gap,
                     action_effect_frame=found.action_effect.frame)
 
 # %% ../../nbs/82_setups.ipynb #ff03cf00
 @patch
-def card(self:DynamicsPlan) -> dict:
-    "What the card of the dynamics says beside what the trainer writes."
-    sampling = dict(K=self.setup.K, context_noise=self.setup.context_noise)
-    return self.coded.card() | dict(schedule=self.targets.to_dict()) | sampling
+def measure(self:Plan) -> Callable:
+    "What is measured of the model during the training."
+    return Obedience(self)
 
 @patch
-def train(self:DynamicsPlan,
+def train(self:Plan,
     run:object,
     watches:tuple=(),      # callbacks beside the live picture
     seconds:float=None,    # what it may take; None: the steps of the setup
@@ -622,29 +665,33 @@ def train(self:DynamicsPlan,
 ) -> Result:
     "The trained dynamics; a run that was interrupted continues."
     run.leave_if_asked()
-    setup, coder = self.setup, self.coder.to(get_device(self.recipe.device))
-    batches = LatentBatches(self.coded.latents, self.lengths, self.weights)
+    self.coder.to(get_device(self.recipe.device))
+    batches = LatentBatches(self.latents, self.lengths, self.weights)
     recipe = budgeted(run, name, seconds, self.model, batches, self.loss, self.recipe)
-    measure = Obedience(coder, self.coded.frames, self.model.context,
-                        (setup.K, setup.context_noise), setup.seed)
-    asked = Checkpoints(setup.evaluate_every, setup.save_every, card=self.card())
-    callbacks = [LivePlot("loss", "pure", "action_effect"), *watches]
-    return train(self.model, batches, self.loss, recipe, run, name, measure, callbacks, asked)
+    asked = Checkpoints(self.setup.evaluate_every, self.setup.save_every, card=self.card())
+    callbacks = [LivePlot(*self.shown), *watches]
+    return train(self.model, batches, self.loss, recipe, run, name, self.measure(), callbacks,
+                 asked)
+
+# %% ../../nbs/82_setups.ipynb #ff03cf01
+@patch
+def card(self:DynamicsPlan) -> dict:
+    "What the card of the dynamics says beside what the trainer writes."
+    return self.coded.card() | dict(schedule=self.targets.to_dict()) | self.sampling
 
 @patch
 def worlds(self:DynamicsPlan, model:nn.Module) -> dict:
     "{K: world of a trained dynamics}, for the setup's K and every other one that was trained."
-    noise, known = self.setup.context_noise, {*self.targets.trained(), self.setup.K}
-    return {K: World(self.coder, model, K, noise) for K in sorted(known)}
+    return {K: self.world(model, K=K) for K in sorted({*self.targets.trained(), self.setup.K})}
 
 # %% ../../nbs/82_setups.ipynb #6ead7ba0
 @patch
-def watches(self:DynamicsPlan) -> list:
+def watches(self:Plan) -> list:
     "The doctor's callbacks for a dynamics."
     return [DoctorCallback(), ConditioningWatch()]
 
 @patch
-def result(self:DynamicsPlan,
+def result(self:Plan,
     learnt:Result,
     measured:dict  # of `wmkit.worlds.evaluate.evaluate`
 ) -> dict:
@@ -654,7 +701,7 @@ def result(self:DynamicsPlan,
     return dict(K=measured["K"]) | ending(learnt) | where | measured | stopped
 
 @patch
-def report(self:DynamicsPlan,
+def report(self:Plan,
     name:str,
     check:Report,   # of `check`
     watches:list,   # of `watches`, after the training
