@@ -19,7 +19,7 @@ from ..data.align import judge_alignment, lag_scan
 from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
 from ..data.episodes import Dataset, own_file
-from . import dataset as data_doctor, drift, formulas, step0  # noqa: F401
+from . import dataset as data_doctor, drift, formulas, ledger, step0  # noqa: F401
 from .attention import examine_attention
 from .codes import examine_codes
 from .obedience import PlayedBatch, modulation_layers, modulation_statistics
@@ -228,27 +228,46 @@ def _tokens_step0(dynamics, names=None, fresh=True) -> list:
     call = step0.call_tokens
     return [*_judged(saved), *step0.examine_step0(dynamics, inputs, call, names, fresh)]
 
+# %% ../../nbs/69_report.ipynb #c826aa16
+def _through_time(dynamics, clip) -> list:
+    "Findings on gates and on the gradient against the length of a `Clip` of codes, or None."
+    given = dict(gates=None, unroll=None)
+    if clip is not None:
+        clip = clip.to(next(dynamics.parameters()).device)
+        given = dict(gates=Later(lambda: ledger.gate_statistics(dynamics, clip)),
+                     unroll=Later(lambda: ledger.unroll_gradient(dynamics, clip)))
+    return _judged(given, "checkpoint", dict.fromkeys(given, "no codes given"))
+
+def _weighed(dynamics, codes, loss) -> list:
+    "Findings on the way back through time, and on the terms of the loss."
+    clip = codes.sample(4, _generator()) if codes is not None else None
+    found = _through_time(dynamics, clip)
+    if loss is None or clip is None:
+        return [*found, skipped("loss_ledger", "no loss or no codes given")]
+    terms = Later(lambda: ledger.probe_terms(loss, dynamics, clip))
+    return found + _judged(dict(ledger=terms, early=True), "live")
+
 # %% ../../nbs/69_report.ipynb #2d7b5a5f
 def preflight_tokens(
     dynamics: TokenDynamics,
     tokenizer: torch.nn.Module | None,  # that made the codes; as it is, not `continuous`
     sampling: TokenSampling | None,     # of play, evaluation and own samples
     codes: Clips | None,                # training windows of the store, of `open_latents`
-    frames: Clips | None = None         # of the frame store that they were made of
+    frames: Clips | None = None,        # of the frame store that they were made of
+    loss: object | None = None          # TokenLoss: its terms are weighed on a few windows
 ) -> Report:
     "All static and step-0 checks of a dynamics over codes; skipped where something is None."
-    given = _of_data(tokenizer, frames)
+    given, broken = _of_data(tokenizer, frames), []
     del given["latents"]  # there are none
     try:
         given |= _of_codes(dynamics, tokenizer, codes, frames)
     except Exception as error:
         says = f"Drawing codes and their frames raised {type(error).__name__}: {error}"
         broken = [Finding("clips", "fail", math.nan, "codes and frames that can be drawn", says)]
-    else:
-        broken = []
     given["draws"] = _of_draws(dynamics, sampling)
     step_0 = _tokens_step0(dynamics, dynamics.actions.space.names)
-    return Report([*broken, *_judged(given), *step_0], "preflight")
+    weighed = [] if broken else _weighed(dynamics, codes, loss)
+    return Report([*broken, *_judged(given), *step_0, *weighed], "preflight")
 
 # %% ../../nbs/69_report.ipynb #c7fb2dfb
 def open_checkpoint(folder: Path | str) -> tuple:
