@@ -238,25 +238,24 @@ class Glide:
 
 TURN = ActionSpace([Channel("yaw", "delta", "tiles per frame", -1, 1, "right")])
 LAMPS = 6, 7    # the last codes of eight; the stripes have the others
-LAMP_ROWS = 2   # at the bottom
 
 
 class Tiles(nn.Module):
-    "A discrete tokenizer: a code is a tile of 4x4 pixels; `soft`: tiles blur into each other."
+    "A discrete tokenizer: a code is a tile of 8x8 pixels; `soft`: tiles blur into each other."
     channels = 3
 
-    def __init__(self, codes=8, grid=(6, 8), soft=False):
+    def __init__(self, codes=8, grid=(4, 8), soft=False):
         super().__init__()
         self.codes, self.grid, self.soft = codes, tuple(grid), soft
-        self.size = 4*grid[0], 4*grid[1]
+        self.size = 8*grid[0], 8*grid[1]
         self.config = dict(codes=codes, grid=list(grid), soft=soft)
         corners = torch.cartesian_prod(*[torch.tensor([-.6, .6])]*3)
         colours = torch.cat([corners/2**i for i in range(codes//8)])
         self.codebook = nn.Parameter(colours, requires_grad=False)
 
     def encode(self, frames):
-        cells = rearrange(frames, "b t c (h i) (w j) -> b t (h w) (c i j)", i=4, j=4)
-        return self.nearest(cells.unflatten(-1, (3, 16)).mean(-1))
+        cells = rearrange(frames, "b t c (h i) (w j) -> b t (h w) c (i j)", i=8, j=8)
+        return self.nearest(cells.mean(-1))
 
     def nearest(self, latents):
         return torch.cdist(latents.float(), self.codebook).argmin(-1).unflatten(2, self.grid)
@@ -267,8 +266,9 @@ class Tiles(nn.Module):
     def decode(self, codes):
         colours = self.codebook[codes].permute(0, 1, 4, 2, 3)
         if self.soft:
-            colours = _soft(colours.flatten(0, 1)).unflatten(0, codes.shape[:2])
-        return colours.repeat_interleave(4, -2).repeat_interleave(4, -1)
+            around = _soft(colours.flatten(0, 1)).unflatten(0, codes.shape[:2])
+            colours = .25*colours + .75*around  # one among others is outvoted
+        return colours.repeat_interleave(8, -2).repeat_interleave(8, -1)
 
     def codebook_hash(self):
         return hashlib.sha256(self.codebook.numpy().tobytes()).hexdigest()[:16]
@@ -280,25 +280,25 @@ def scrolled(codes, actions):
 
 
 def lamp_codes(seed, t=72):
-    "(codes [t 6 8], actions [t 1] taken at them)."
+    "(codes [t 4 8], actions [t 1] taken at them)."
     g = torch.Generator().manual_seed(seed)
 
     def held(values):
         return values.repeat_interleave(4)[:t].float()
 
-    stripes = torch.randint(6, (4,), generator=g).repeat_interleave(2).expand(1, 6, 8)
+    stripes = torch.randperm(6, generator=g)[:4].repeat_interleave(2).expand(1, 4, 8)
     turns = held(torch.randint(-1, 2, (t//4 + 1,), generator=g))
     actions = (turns*held(torch.rand(t//4 + 1, generator=g) < .7))[:, None]
     rows = [stripes]
     for a in actions[:-1]:
         rows.append(scrolled(rows[-1], a[None]))
     codes = torch.cat(rows)
-    codes[:, -LAMP_ROWS:] = LAMPS[0] + torch.randint(2, (t, 1, 1), generator=g)
+    codes[:, -1:] = LAMPS[0] + torch.randint(2, (t, 1, 1), generator=g)
     return codes, actions
 
 
 def lamp_episode(seed, t=72):
-    "Frames [t 3 24 32] and their led-to actions."
+    "Frames [t 3 32 64] and their led-to actions."
     codes, actions = lamp_codes(seed, t)
     frames = Tiles().decode(codes[None])[0]
     return ((frames + 1)*127.5).round().to(torch.uint8), *led_to(actions)
@@ -311,7 +311,7 @@ class LampDynamics(TokenDynamics):
     def __init__(self, fault="none", joint=True):
         nn.Module.__init__(self)
         self.fault, self.joint = fault, joint
-        self.codes, self.grid, self.config = 8, (6, 8), dict(codes=8)
+        self.codes, self.grid, self.config = 8, (4, 8), dict(codes=8)
         self.actions = ActionInput(TURN)
         self.unused = nn.Parameter(torch.ones(()))  # says where the world is
 
@@ -324,7 +324,7 @@ class LampDynamics(TokenDynamics):
     def logits_of(self, state, action, known, shown=None):
         played = action*(self.fault != "deaf")
         share = F.one_hot(scrolled(state.last, played), 8).float()
-        share[:, -LAMP_ROWS:] = self._lamp(shown, share)
+        share[:, -1:] = self._lamp(shown, share)
         return self._spoilt(share, state).clamp_min(1e-9).log()
 
     def _lamp(self, shown, share):
@@ -333,14 +333,14 @@ class LampDynamics(TokenDynamics):
         odds[:, list(LAMPS)] = .5
         if self.joint and shown is not None:
             for code in LAMPS:
-                seen = (shown[:, -LAMP_ROWS:] == code).flatten(1).any(1)
+                seen = (shown[:, -1:] == code).flatten(1).any(1)
                 odds[seen] = F.one_hot(torch.tensor(code), 8).float()
         return odds[:, None, None]
 
     def _spoilt(self, share, state):
         wrong = dict(noisy=.1, ages=.02*max(0, state.memory - 12)).get(self.fault, 1e-4)
         if self.fault == "fragile":  # lost after a lamp of two colours
-            lamp = state.last[:, -LAMP_ROWS:].flatten(1)
+            lamp = state.last[:, -1:].flatten(1)
             mixed = (lamp != lamp[:, :1]).any(1)[:, None, None, None]
             wrong = torch.where(mixed, .9, wrong)
         if self.fault == "sinks":
@@ -353,8 +353,8 @@ class LampDynamics(TokenDynamics):
 
 
 def lamp_world(fault="none", joint=True, soft=False, **sampling):
-    "A World of `Tiles` and `LampDynamics`; a joint head takes 48 steps if not told otherwise."
+    "A World of `Tiles` and `LampDynamics`; a joint head takes a step a code if not told otherwise."
     from wmkit.worlds.world import World
     if joint:
-        sampling = dict(K=48) | sampling
+        sampling = dict(K=32) | sampling
     return World(Tiles(soft=soft), LampDynamics(fault, joint), **sampling)

@@ -35,9 +35,9 @@ from .metrics import (
     InverseModel, Units, action_classes, class_recall, episode_interval, gap_band, inverse_features,
     kernel_distance, motion, picture_features, played_thirds, psnr,
     share_interval, sharpness, squared_error, train_inverse, weighted, wiener_error)
-from wmkit.worlds.rollouts import (
-    MovingWindows, RolloutErrors, batches, coded, dream_errors, exchanged, rollout_errors,
-    rollout_units)
+from .rollouts import (
+    CodeFilm, MovingWindows, RolloutErrors, batches, code_film, coded, dream_errors, exchanged,
+    rollout_errors, rollout_units)
 from .world import draws_codes
 
 # %% ../../nbs/52_measures.ipynb #0671a536
@@ -60,8 +60,8 @@ class Evaluation:
     @cached_property
     def errors(self) -> RolloutErrors:
         "Of the rollouts of all windows."
-        asked = self.windows, self.horizon, self.seed, self.batch
-        return rollout_errors(self.world, self.test, *asked, self.stop)
+        how = self.horizon, self.seed, self.batch, self.stop
+        return rollout_errors(self.world, self.test, self.windows, *how)
 
     @cached_property
     def some(self) -> list:
@@ -69,12 +69,14 @@ class Evaluation:
         pixels = self.test.get(self.windows[:1], 1).data.numel()
         most = min(self.most, max(4, 2**30//(6*(self.horizon + 1)*pixels)))
         return self.windows[::max(1, math.ceil(len(self.windows)/most))]
-
     @cached_property
     def film(self) -> RolloutFilm:
         "Of `some` windows."
         return rollout_film(self.world, self.test, self.some, self.horizon, self.seed)
-
+    @cached_property
+    def codes(self) -> CodeFilm:
+        "Of `some` windows of a world over codes."
+        return code_film(self.world, self.test, self.some, self.horizon, self.seed)
     @cached_property
     def network(self) -> Perceptual:
         return Perceptual().to(self.world.device)

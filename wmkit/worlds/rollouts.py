@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MovingWindows', 'moving_windows', 'batches', 'coded', 'exchanged', 'RolloutErrors', 'rollout_units', 'rollout_errors',
-           'dream_errors']
+           'dream_errors', 'CodeFilm', 'code_film']
 
 # %% ../../nbs/52_rollouts.ipynb #c0e6b12f
 import math
@@ -164,3 +164,43 @@ def dream_errors(
         dream = world.dream(some.frames[:, :k], played, some.known[:, :k], seed + some.first)
         parts.append(squared_error(dream, some.frames[:, k:]).cpu())
     return torch.cat(parts)
+
+# %% ../../nbs/52_rollouts.ipynb #52c0da02
+class CodeFilm(NamedTuple):
+    "Codes [n 1+h rows columns] of some windows; the first frame is the last of the context."
+    truth: torch.Tensor
+    dream: torch.Tensor
+
+# %% ../../nbs/52_rollouts.ipynb #52c0da05
+@torch.no_grad()
+def dream_codes(
+    world: object,
+    codes: torch.Tensor,    # b k rows columns: the context
+    actions: torch.Tensor,  # b k+h a
+    known: torch.Tensor,    # b k
+    seed: int = 0
+) -> torch.Tensor:
+    "Codes [b h rows columns] of a dream."
+    dynamics, k = world.dynamics, codes.shape[1]
+    given = world.sampling, torch.Generator(world.device).manual_seed(seed)
+    state, dreamed = dynamics.begin(codes, actions[:, :k], known, *given), []
+    ones = torch.ones(len(codes), dtype=torch.bool, device=codes.device)
+    for action in actions[:, k:].unbind(1):
+        dreamed.append(dynamics.draw(state, action, ones, *given))
+        state = dynamics.keep(state, dreamed[-1], action, ones, *given)
+    return torch.stack(dreamed, 1)
+
+# %% ../../nbs/52_rollouts.ipynb #52c0da03
+def code_film(
+    world: object, clips: Clips, windows: list,
+    horizon: int, seed: int = 0, batch: int = 32
+) -> CodeFilm:
+    "Truth and dream of these windows, on the CPU."
+    k, parts, bar = world.context, [], Progress(len(windows), "codes", "window")
+    for some in batches(world, clips, windows, k + horizon, batch):
+        truth = world.tokenizer.encode(some.frames)
+        dream = dream_codes(world, truth[:, :k], some.actions, some.known[:, :k], seed + some.first)
+        dream = torch.cat([truth[:, k - 1:k], dream], 1)
+        parts.append([codes.cpu() for codes in (truth[:, k - 1:], dream)])
+        bar.update(len(some.frames))
+    return CodeFilm(*map(torch.cat, zip(*parts)))
