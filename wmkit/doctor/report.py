@@ -7,6 +7,7 @@ __all__ = ['judge_evaluation', 'preflight', 'preflight_tokens', 'examine_tokeniz
 
 # %% ../../nbs/69_report.ipynb #b71c4813
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 import torch
@@ -19,7 +20,8 @@ from ..data.align import judge_alignment, lag_scan
 from ..data.clips import Clips, to_float
 from ..data.coverage import coverage
 from ..data.episodes import Dataset, own_file
-from . import dataset as data_doctor, drift, formulas, ledger, step0  # noqa: F401
+from . import (  # noqa: F401
+    dataset as data_doctor, drift, formulas, ledger, step0, token_worlds)
 from .attention import examine_attention
 from .codes import examine_codes
 from .obedience import PlayedBatch, modulation_layers, modulation_statistics
@@ -32,7 +34,7 @@ from ..noise import add_noise
 from ..objectives.sampler import sample
 from ..objectives.shortcut import NoiseSchedule, shortcut_target
 from ..tokenizers.vq import continuous
-from ..worlds.evaluate import QUICK, Measured, quick_evaluation
+from ..worlds.evaluate import Measured, quick_evaluation, quick_measures
 
 # %% ../../nbs/69_report.ipynb #24fc6461
 from ..worlds.load import find_model, find_tokenizer, import_models, require_tokenizer
@@ -351,22 +353,23 @@ def _modulation(tokenizer, dynamics, clips, level=.1):
     return modulation_statistics(dynamics, batch)
 
 # %% ../../nbs/69_report.ipynb #4bfa9de6
-def _quickly_judged(given, missing=None) -> list:
+def _quickly_judged(given, missing=None, codes=False) -> list:
     "The checks that a quick evaluation can answer."
-    nothing = dict.fromkeys(("summary", *QUICK))
+    nothing = dict.fromkeys(("summary", *quick_measures(codes)))
     return _judged(nothing | given, "evaluation", missing)
 
 def _unplayable(dynamics, clips):
     "Why no world can be played, or None."
-    if not isinstance(dynamics, Denoiser):
+    if not isinstance(dynamics, (Denoiser, TokenDynamics)):
         return "the model cannot be played frame by frame"
     return None if clips.split == "test" else "the frame store has no test split"
 
 # %% ../../nbs/69_report.ipynb #2f90ced6
-def _judge_played(tokenizer, dynamics, clips, K, level) -> list:
-    "A quick evaluation on what the model has not seen, judged."
+def _judge_played(tokenizer, dynamics, clips, K=None, level=None) -> list:
+    "A quick evaluation on what the model has not seen, judged; of codes by what the card says."
+    codes = isinstance(dynamics, TokenDynamics)
     if why := _unplayable(dynamics, clips):
-        return _quickly_judged({}, dict.fromkeys(MEASURES, why))
+        return _quickly_judged({}, dict.fromkeys(MEASURES, why), codes)
     try:
         world = World(tokenizer, dynamics, K, level)
         result = quick_evaluation(world, Clips(clips.folder, "train", 1), clips)
@@ -374,7 +377,7 @@ def _judge_played(tokenizer, dynamics, clips, K, level) -> list:
         says = f"The evaluation raised {type(error).__name__}: {error}"
         return [Finding("skill_copy", "fail", math.nan, "an evaluation that runs", says)]
     measured = Measured.from_dict(result)
-    return _quickly_judged(measured.records, measured.missing)
+    return _quickly_judged(measured.records, measured.missing, codes)
 
 # %% ../../nbs/69_report.ipynb #0e63ccb4
 def _examine_world(tokenizer, dynamics, clips, where) -> list:
@@ -390,6 +393,16 @@ def _examine_world(tokenizer, dynamics, clips, where) -> list:
         later = Later(lambda: _modulation(tokenizer, dynamics, clips, level))
         layers = _judged(dict(modulation=later), "checkpoint")
     return support + layers + _judge_played(tokenizer, dynamics, clips, K, level)
+
+# %% ../../nbs/69_report.ipynb #69c0de01
+def _token_world(tokenizer, dynamics, clips) -> list:
+    "Findings on what the card's sampler draws, and on the dreams of a world of codes."
+    later = Later(lambda: _of_draws(dynamics, World(tokenizer, dynamics).sampling).value)
+    clip = clips.sample(4, _generator())
+    device = next(tokenizer.parameters()).device
+    coded = tokenizer.encode(to_float(clip.data).to(device))
+    through = _through_time(dynamics, replace(clip, data=coded))
+    return _judged(dict(draws=later)) + through + _judge_played(tokenizer, dynamics, clips)
 
 # %% ../../nbs/69_report.ipynb #7e0260b3
 def examine_tokenizer(
@@ -431,11 +444,13 @@ def doctor_checkpoint(
         return report + _unjudged(why or no_frames)
     if model is tokenizer:
         return report + examine_tokenizer(model, clips)
-    tokenizer = continuous(tokenizer)
-    drawn = _draw_clips(clips, tokenizer)
-    data = _judged(_of_data(tokenizer, clips, drawn))
-    step_0 = _examine_model(model, drawn, clips.space.names, fresh=False)
-    return report + data + step_0 + _examine_world(tokenizer, model, clips, folder/"card.json")
+    coder, names = continuous(tokenizer), clips.space.names
+    drawn = _draw_clips(clips, coder)
+    report = report + _judged(_of_data(coder, clips, drawn))
+    if isinstance(model, TokenDynamics):
+        return report + _tokens_step0(model, names, False) + _token_world(tokenizer, model, clips)
+    step_0 = _examine_model(model, drawn, names, fresh=False)
+    return report + step_0 + _examine_world(coder, model, clips, folder/"card.json")
 
 # %% ../../nbs/69_report.ipynb #5b819653
 def _of_actions(dataset) -> tuple:
