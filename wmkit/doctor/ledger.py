@@ -52,9 +52,10 @@ class Ledger:
 
     @property
     def weights(self) -> dict:
-        "{term: weight}, to three digits: what a loss is made of."
+        "{term: weight}, to three digits; None where the term is 0 on these clips."
         known = {name: e.weight for name, e in self.entries.items()}
-        return {name: float(f"{w:.3g}") for name, w in known.items() if math.isfinite(w)}
+        return {name: float(f"{w:.3g}") if math.isfinite(w) else None
+                for name, w in known.items()}
 
 # %% ../../nbs/63_ledger.ipynb #96be647a
 _COLUMNS = "term", "raw", "weighted", "gradient", "cosine", "with the sum"
@@ -184,13 +185,17 @@ def _says_ledger(ledger, ills, differs):
 
 # %% ../../nbs/63_ledger.ipynb #72a94989
 def _spell_loss(weights):
-    "`cross_entropy + 3 semantic`."
-    terms = [name if w == 1 else f"{w:g} {name}" for name, w in weights.items()]
-    return " + ".join(terms) or "nothing"
+    "`cross_entropy + 3 semantic + ? entropy`."
+    signs = {name: "? " if w is None else f"{w:g} " for name, w in weights.items()}
+    return " + ".join(f"{sign}{name}".removeprefix("1 ") for name, sign in signs.items())
 
 def loss_difference(weights: dict, other: dict) -> str:
-    "Why losses of these weights {term: weight} cannot be compared, in words; empty: they can."
-    if weights == other:
+    """Why losses of these weights {term: weight} cannot be compared, in words; empty: they can.
+
+    A weight of None is not known, and no difference.
+    """
+    shared = [(weights[name], other[name]) for name in weights if name in other]
+    if weights.keys() == other.keys() and all(None in two or two[0] == two[1] for two in shared):
         return ""
     return (f"Not comparable: one loss is {_spell_loss(weights)}, the other {_spell_loss(other)}. "
             "Compare single terms, or measures of the pictures.")
@@ -233,6 +238,12 @@ class LedgerWatch(Watch):
     ):
         super().__init__(every, grace, budget)
         self.clip, self.weights = clip, None
+
+    def begin(self, training: object) -> None:
+        row = self.rows[-1] if self.rows else {}
+        terms = [key[len("raw_"):] for key in row if key.startswith("raw_")]
+        before = {term: row.get(f"weight_{term}") for term in terms}
+        self.weights = {k: w and float(f"{w:.3g}") for k, w in before.items()} or None
 
     def due(self, training: object, step: int) -> bool:
         parameters = getattr(training.model, "parameters", tuple)()
