@@ -1103,6 +1103,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wmkit.doctor.ledger.LedgerWatch': ('ledger.html#ledgerwatch', 'wmkit/doctor/ledger.py'),
                                      'wmkit.doctor.ledger.LedgerWatch.__init__': ( 'ledger.html#ledgerwatch.__init__',
                                                                                    'wmkit/doctor/ledger.py'),
+                                     'wmkit.doctor.ledger.LedgerWatch.begin': ('ledger.html#ledgerwatch.begin', 'wmkit/doctor/ledger.py'),
                                      'wmkit.doctor.ledger.LedgerWatch.draw': ('ledger.html#ledgerwatch.draw', 'wmkit/doctor/ledger.py'),
                                      'wmkit.doctor.ledger.LedgerWatch.due': ('ledger.html#ledgerwatch.due', 'wmkit/doctor/ledger.py'),
                                      'wmkit.doctor.ledger.LedgerWatch.judge': ('ledger.html#ledgerwatch.judge', 'wmkit/doctor/ledger.py'),
