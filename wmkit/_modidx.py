@@ -1278,6 +1278,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wmkit.doctor.report._open_data': ('report.html#_open_data', 'wmkit/doctor/report.py'),
                                      'wmkit.doctor.report._open_frames': ('report.html#_open_frames', 'wmkit/doctor/report.py'),
                                      'wmkit.doctor.report._open_tokenizer': ('report.html#_open_tokenizer', 'wmkit/doctor/report.py'),
+                                     'wmkit.doctor.report._played_codes': ('report.html#_played_codes', 'wmkit/doctor/report.py'),
                                      'wmkit.doctor.report._quickly_judged': ('report.html#_quickly_judged', 'wmkit/doctor/report.py'),
                                      'wmkit.doctor.report._short_name': ('report.html#_short_name', 'wmkit/doctor/report.py'),
                                      'wmkit.doctor.report._through_time': ('report.html#_through_time', 'wmkit/doctor/report.py'),

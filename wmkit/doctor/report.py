@@ -24,7 +24,8 @@ from . import (  # noqa: F401
     dataset as data_doctor, drift, formulas, ledger, step0, token_worlds)
 from .attention import examine_attention
 from .codes import examine_codes
-from .obedience import PlayedBatch, modulation_layers, modulation_statistics
+from .obedience import PlayedBatch, PlayedCodes
+from .obedience import modulation_layers, modulation_statistics
 
 # %% ../../nbs/69_report.ipynb #8f10f7b9
 from ..dynamics.protocol import Denoiser
@@ -395,14 +396,24 @@ def _examine_world(tokenizer, dynamics, clips, where) -> list:
     return support + layers + _judge_played(tokenizer, dynamics, clips, K, level)
 
 # %% ../../nbs/69_report.ipynb #69c0de01
-def _token_world(tokenizer, dynamics, clips) -> list:
-    "Findings on what the card's sampler draws, and on the dreams of a world of codes."
-    later = Later(lambda: _of_draws(dynamics, World(tokenizer, dynamics).sampling).value)
-    clip = clips.sample(4, _generator())
+def _played_codes(tokenizer, dynamics, clips, count):
+    "A `Clip` of codes as long as the card says that training's were, where there are such."
+    asked = dynamics.card.get("length")
+    length = asked if isinstance(asked, int) and asked > 2 else clips.length
+    clip = clips.sample(count, _generator(), min(length, max(clips.episodes.values())))
     device = next(tokenizer.parameters()).device
-    coded = tokenizer.encode(to_float(clip.data).to(device))
-    through = _through_time(dynamics, replace(clip, data=coded))
-    return _judged(dict(draws=later)) + through + _judge_played(tokenizer, dynamics, clips)
+    with torch.no_grad():
+        return replace(clip, data=tokenizer.encode(to_float(clip.data).to(device))).to(device)
+
+def _token_world(tokenizer, dynamics, clips) -> list:
+    "Findings on what the card's sampler draws, on the model's layers, and on its dreams."
+    draws = Later(lambda: _of_draws(dynamics, World(tokenizer, dynamics).sampling).value)
+    clip = _played_codes(tokenizer, dynamics, clips, 8)
+    def layers():
+        return modulation_statistics(dynamics, PlayedCodes(clip.data, clip.actions, clip.known))
+    film = _judged(dict(modulation=Later(layers)), "checkpoint")
+    through = _through_time(dynamics, clip)
+    return _judged(dict(draws=draws)) + film + through + _judge_played(tokenizer, dynamics, clips)
 
 # %% ../../nbs/69_report.ipynb #7e0260b3
 def examine_tokenizer(
@@ -419,13 +430,14 @@ def examine_tokenizer(
             *examine_attention(tokenizer, pairs[:8]), *_judged(saved)]
 
 # %% ../../nbs/69_report.ipynb #a20855b5
-def _unjudged(why) -> list:
+def _unjudged(why, codes=False) -> list:
     "All that a whole checkpoint would have been judged by, skipped."
     names = ("encode", "decode", "frames", "latents", "scan", "used", "model", "output_of",
              "levels", "queries")
     static = _judged(dict.fromkeys(names), missing=dict.fromkeys(names, why))
-    step_0 = [skipped(name, why) for name in step0.step0_checks()]
-    return static + step_0 + _quickly_judged({}, dict.fromkeys(MEASURES, why))
+    kind = step0.TokenInputs if codes else step0.Inputs
+    step_0 = [skipped(name, why) for name in step0.step0_checks(kind)]
+    return static + step_0 + _quickly_judged({}, dict.fromkeys(MEASURES, why), codes)
 
 # %% ../../nbs/69_report.ipynb #c1c5c0cb
 def doctor_checkpoint(
@@ -441,7 +453,7 @@ def doctor_checkpoint(
     report = report + found
     clips, no_frames = _open_frames(model.card)
     if why or no_frames:
-        return report + _unjudged(why or no_frames)
+        return report + _unjudged(why or no_frames, isinstance(model, TokenDynamics))
     if model is tokenizer:
         return report + examine_tokenizer(model, clips)
     coder, names = continuous(tokenizer), clips.space.names
