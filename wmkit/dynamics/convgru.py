@@ -47,14 +47,14 @@ def _frames(like, t):
     return torch.empty(t*b, 3*c, h, w, dtype=like.dtype, device=like.device,
                        memory_format=order).unflatten(0, (t, b))
 
-# %% ../../nbs/33_convgru.ipynb #0a47754a
+# %% ../../nbs/33_convgru.ipynb #cdfcba53
 class _Recurrence(torch.autograd.Function):
-    "(reads [b t 3c h w], state, weight, bias, truncate) -> (states [b t c h w], the last one)."
+    "(reads [t b 3c h w], state, weight, bias, truncate) -> (states [t b c h w], the last one)."
     @staticmethod
     def forward(ctx, read, state, weight, bias, truncate):
         kind, state, states, gates = read.dtype, state.float(), [state.to(read.dtype)], []
         cast = weight.to(kind), bias.to(kind)
-        for now in read.unbind(1):
+        for now in read:
             gates.append(_gates_of(now, _recall(states[-1], *cast)))
             written, share = gates[-1].candidate.float(), gates[-1].update.float()
             state = torch.lerp(written, state, share)
@@ -62,19 +62,19 @@ class _Recurrence(torch.autograd.Function):
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(weight, *states[:-1], *(part for g in gates for part in g))
             ctx.truncate = truncate
-        return torch.stack(states[1:], 1), state
+        return torch.stack(states[1:]), state
 
     @staticmethod
     def backward(ctx, gradients, of_last):
         weight, *kept = ctx.saved_tensors
-        t = gradients.shape[1]
+        t = len(gradients)
         states, gates = kept[:t], [_Gates(*kept[i:i + 4]) for i in range(t, len(kept), 4)]
         given = ctx.truncate, states, gates, gradients, of_last, weight
         reads, recalls, carried = _all_back(*given)
         given = recalls.flatten(0, 1), torch.cat(states), weight.to(recalls.dtype)
         of_weight, of_bias = _of_weights(*given)
         of_weight, of_bias = of_weight.to(weight.dtype), of_bias.to(weight.dtype)
-        return reads.transpose(0, 1), carried, of_weight, of_bias, None
+        return reads, carried, of_weight, of_bias, None
 
 # %% ../../nbs/33_convgru.ipynb #98e89c55
 def _of_weights(gradients, states, weight):
@@ -96,7 +96,7 @@ def _step_back(gates, state, gradient, read, recall):
     torch.cat([to_update, to_reset, to_candidate*r], 1, out=recall)
     return gradient*z
 
-# %% ../../nbs/33_convgru.ipynb #0ce9ad1e
+# %% ../../nbs/33_convgru.ipynb #2cc30ea8
 def _all_back(truncate, states, gates, gradients, carried, weight):
     "Gradients of (reads, recalls [t b 3c h w], the first state [b c h w])."
     # the gradient of a convolution's input is a convolution with the turned kernel
@@ -104,7 +104,7 @@ def _all_back(truncate, states, gates, gradients, carried, weight):
     turned = weight.to(kind).transpose(0, 1).flip(2, 3).contiguous()
     reads, recalls = _frames(states[-1], t), _frames(states[-1], t)
     for i in range(t - 1, -1, -1):
-        gradient = (gradients[:, i] + carried).to(kind)
+        gradient = (gradients[i] + carried).to(kind)
         direct = _step_back(gates[i], states[i], gradient, reads[i], recalls[i])
         if truncate and i and i % truncate == 0:
             carried = torch.zeros_like(carried)
@@ -112,7 +112,7 @@ def _all_back(truncate, states, gates, gradients, carried, weight):
             carried = direct + _recall(recalls[i], turned, None).float()
     return reads, recalls, carried
 
-# %% ../../nbs/33_convgru.ipynb #c96d894e
+# %% ../../nbs/33_convgru.ipynb #4eea7f69
 class ConvGRULayer(nn.Module):
     "A GRU over pictures whose input is scaled and shifted by the action (FiLM) before the gates."
     def __init__(self, width: int, condition: int, kernel: int = 3):
@@ -127,38 +127,39 @@ class ConvGRULayer(nn.Module):
             self.modulation.bias.zero_()
 
     def inputs(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        "What the input says to the gates: b t 3c h w, of a whole clip at once."
-        scale, shift = self.modulation(condition)[..., None, None].flatten(0, 1).chunk(2, 1)
+        "What the input says to the gates: t b 3c h w, of a whole clip at once."
+        film = self.modulation(condition).transpose(0, 1).flatten(0, 1)
+        scale, shift = film[..., None, None].chunk(2, 1)
         seen = self.norm(x.flatten(0, 1))*(1 + scale) + shift
         return self.read(seen).unflatten(0, x.shape[:2])
 
-# %% ../../nbs/33_convgru.ipynb #8960a0a4
+# %% ../../nbs/33_convgru.ipynb #02e03c38
 @patch
 def forward(self: ConvGRULayer, x: torch.Tensor, condition: torch.Tensor,
             state: torch.Tensor | None = None, truncate: int = 0) -> tuple:
-    "(x [b t c h w] plus what the states say, the last state); see `ConvGRU`."
+    "(x [t b c h w] plus what the states say, the last state), from conditions [b t e]."
     read = self.inputs(x, condition)
     if state is None:
-        state = torch.zeros_like(read[:, 0, :x.shape[2]], dtype=torch.float32)
+        state = torch.zeros_like(read[0, :, :x.shape[2]], dtype=torch.float32)
     given = read, state, self.recall.weight, self.recall.bias, truncate
     states, state = _Recurrence.apply(*given)
     return x + self.out(states.flatten(0, 1)).unflatten(0, x.shape[:2]), state
 
-# %% ../../nbs/33_convgru.ipynb #e1d05e75
+# %% ../../nbs/33_convgru.ipynb #eddad29d
 @patch
 @torch.no_grad()
 def gates(self: ConvGRULayer,
-    x: torch.Tensor, condition: torch.Tensor  # b t c h w, b t e: as for `forward`
+    x: torch.Tensor, condition: torch.Tensor  # t b c h w, b t e: as for `forward`
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    "(update, reset) [b t c h w], in 0 to 1."
+    "(update, reset) [t b c h w], in 0 to 1."
     read, found = self.inputs(x, condition), []
-    state = torch.zeros_like(read[:, 0, :x.shape[2]])
-    for now in read.unbind(1):
+    state = torch.zeros_like(read[0, :, :x.shape[2]])
+    for now in read:
         found.append(_gates_of(now, _recall(state, self.recall.weight, self.recall.bias)))
         state = torch.lerp(found[-1].candidate, state, found[-1].update)
-    return tuple(torch.stack(gate, 1) for gate in list(zip(*found))[:2])
+    return tuple(torch.stack(gate) for gate in list(zip(*found))[:2])
 
-# %% ../../nbs/33_convgru.ipynb #4eb240ca
+# %% ../../nbs/33_convgru.ipynb #8677d84f
 class ConvGRU(nn.Module):
     "body(x [b t c h w], condition [b t e], memory) -> (features [b t c h w], memory)."
     def __init__(self,
@@ -174,7 +175,7 @@ class ConvGRU(nn.Module):
     def forward(self, x: torch.Tensor, condition: torch.Tensor, memory: list | None) -> tuple:
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))  # between layers as inside them
-        kept = []
+        x, kept = _turned(x), []
         for layer, state in zip(self.layers, memory or [None]*len(self.layers)):
             given = layer, x, condition, state, self.truncate
             if self.recompute and torch.is_grad_enabled():
@@ -182,7 +183,11 @@ class ConvGRU(nn.Module):
             else:
                 x, state = layer(*given[1:])
             kept.append(state)
-        return x, kept
+        return _turned(x), kept
+
+def _turned(x):
+    "b t c h w as t b c h w or back: then each frame of all clips is one piece of memory."
+    return x.permute(1, 0, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
 
 # %% ../../nbs/33_convgru.ipynb #a5576d44
 class _FactorisedHead(nn.Module):
