@@ -1511,6 +1511,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'wmkit.dynamics.convgru._of_weights': ('convgru.html#_of_weights', 'wmkit/dynamics/convgru.py'),
                                         'wmkit.dynamics.convgru._recall': ('convgru.html#_recall', 'wmkit/dynamics/convgru.py'),
                                         'wmkit.dynamics.convgru._step_back': ('convgru.html#_step_back', 'wmkit/dynamics/convgru.py'),
+                                        'wmkit.dynamics.convgru._turned': ('convgru.html#_turned', 'wmkit/dynamics/convgru.py'),
                                         'wmkit.dynamics.convgru.check_width': ('convgru.html#check_width', 'wmkit/dynamics/convgru.py')},
             'wmkit.dynamics.maskgit': { 'wmkit.dynamics.maskgit.MaskGITDynamics': ( 'maskgit.html#maskgitdynamics',
                                                                                     'wmkit/dynamics/maskgit.py'),
