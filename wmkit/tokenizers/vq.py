@@ -243,6 +243,16 @@ def embed(self: VQTokenizer, codes: torch.Tensor) -> torch.Tensor:
     std = self.statistics.std.clamp_min(1e-4)
     return ((vectors - self.statistics.mean)/std).flatten(2, 3)
 
+# %% ../../nbs/23_vq.ipynb #22abcc31
+@patch
+def decode_vectors(self: VQTokenizer, vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors [b t h w d] of codes, or between them, to frames [b t 3 h w], not clipped; as a loss
+    needs it: the gradient goes to the vectors alone."""
+    fixed = {name: p.detach() for name, p in self.decoder.named_parameters()}
+    cells = vectors.flatten(0, 1).permute(0, 3, 1, 2)
+    frames = torch.func.functional_call(self.decoder, fixed, cells)
+    return cut_to(frames, self.size).unflatten(0, vectors.shape[:2])
+
 # %% ../../nbs/23_vq.ipynb #2aed6fcf
 @patch
 def nearest(self: VQTokenizer, latents: torch.Tensor) -> torch.Tensor:
