@@ -190,8 +190,10 @@ def attend(self:Attention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
         return weights.to(v.dtype)@v.repeat_interleave(groups, 1)
     if q.is_cuda and groups > 1 and mask is not None:  # fused kernels take a mask or groups
         k, v, groups = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), 1
-    how = dict(is_causal=causal, scale=1., enable_gqa=groups > 1)
-    return F.scaled_dot_product_attention(q, k, v, mask, **how)
+    how, kind = dict(is_causal=causal, scale=1., enable_gqa=groups > 1), v.dtype
+    if q.device.type == "cpu":  # where bfloat16 takes two to eight times as long
+        q, k, v = q.float(), k.float(), v.float()
+    return F.scaled_dot_product_attention(q, k, v, mask, **how).to(kind)
 
 # %% ../nbs/05_blocks.ipynb #7cd8cbbe
 @patch

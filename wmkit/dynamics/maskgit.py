@@ -90,7 +90,7 @@ def _make_body(body, width, condition, grid, more):
         return ConvGRU(width, condition, **more)
     return _TransformerBody(width, condition, grid, **more)
 
-# %% ../../nbs/34_maskgit.ipynb #4bf77843
+# %% ../../nbs/34_maskgit.ipynb #97534408
 @register
 class MaskGITDynamics(TokenDynamics):
     "A body over past codes, and a head that draws the codes of a frame jointly."
@@ -104,7 +104,7 @@ class MaskGITDynamics(TokenDynamics):
         body: str = "convgru",            # or transformer
         width: int = 128, condition: int = 128,  # of the features; of the action's
         head_depth: int = 2, heads: int = 4,     # of the head: blocks; of its attention
-        more: dict | None = None          # of the body: see `ConvGRU`, `TransformerBody`
+        more: dict | None = None          # of the body: see `ConvGRU`, and its own
     ):
         super().__init__()
         self.config = dict(space=space, codes=codes, grid=list(grid), context=context, body=body,
