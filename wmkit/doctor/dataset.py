@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['spread_stretches', 'read_stretches', 'check_episodes', 'find_leaks', 'check_split_leak', 'scene_cuts',
-           'check_scene_cuts', 'frame_pace', 'check_frame_rate', 'check_key_effects', 'check_import']
+           'check_scene_cuts', 'frame_pace', 'check_frame_rate', 'check_key_effects', 'MotionBudget', 'motion_budget',
+           'check_motion_budget', 'check_import']
 
 # %% ../../nbs/67_dataset.ipynb #c6036107
 import math
@@ -12,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
+from torch import nn
 from ..core import Progress
 from ..files import Count, Schema, Text, check_schema
 from ..data.align import Alignment
 from ..data.clips import PART
 from ..data.cuts import find_cuts
 from ..data.episodes import DRIFT, Dataset, resize
+from .step0 import call_tokens, random_tokens, wake
 from ..findings import Finding, Grade, check, found, graded, ok_if, skip, small_figure
 
 # %% ../../nbs/67_dataset.ipynb #7677eef5
@@ -561,6 +564,110 @@ def check_key_effects(alignment: Alignment) -> Finding:
     verdict = "fail" if wrong else ok_if(not units, "warn")
     return found(Grade(verdict, len(wrong), reference), _effect_sentences(effects, judged, units),
                  unit=f"of {len(judged)} channels", n=alignment.pairs)
+
+# %% ../../nbs/67_dataset.ipynb #67b0de02
+CLEAR = 12.  # standard deviations by which the peak stands out; of chance, 5 to 11 do
+
+@torch.no_grad()
+def picture_shifts(
+    frames: torch.Tensor  # b t 3 h w
+) -> torch.Tensor:
+    "Pixels (down, right) by which the picture moved to the next frame, b t-1 2; NaN: unclear."
+    grey = frames.float().mean(2)
+    h, w = grey.shape[-2:]
+    window = torch.hann_window(h, False)[:, None]*torch.hann_window(w, False)
+    waves = torch.fft.rfft2((grey - grey.mean((-1, -2), keepdim=True))*window.to(grey))
+    cross = waves[:, 1:]*waves[:, :-1].conj()
+    match = torch.fft.irfft2(cross/cross.abs().clamp_min(1e-9), s=(h, w)).flatten(2)
+    peak, place = match.max(-1)
+    shift = torch.stack([place // w, place % w], -1)
+    size = torch.tensor([h, w], device=shift.device)
+    shift = ((shift + size // 2) % size - size // 2).float()
+    return shift.masked_fill(~(peak > CLEAR*match.std(-1))[..., None], math.nan)
+
+# %% ../../nbs/67_dataset.ipynb #67b0de05
+def _without_picture_norms(model):
+    "A copy in eval mode without norms over the whole picture, its all-zero parameters woken."
+    awake, _ = wake(model)
+    for module in list(awake.modules()):
+        for name, part in list(module.named_children()):
+            if isinstance(part, nn.GroupNorm):
+                setattr(module, name, nn.Identity())
+    return awake
+
+@torch.no_grad()
+def one_step_reach(
+    dynamics: nn.Module  # over codes
+) -> tuple:
+    "(rows, columns) from which a code of the last frame reaches the next; inf: from everywhere."
+    model, (h, w) = _without_picture_norms(dynamics), dynamics.grid
+    device = next(model.parameters()).device
+    inputs = random_tokens(model.codes, model.grid, model.actions.space.size, 2, device=device)
+    other = replace(inputs, codes=inputs.codes.clone())
+    spot = (slice(None), 0, h // 2, w // 2)
+    other.codes[spot] = inputs.others()["codes"][spot]
+    moved = call_tokens(model, other) - call_tokens(model, inputs)
+    touched = (moved[:, 1] != 0).any(-1).any(0).nonzero().cpu() - torch.tensor([h // 2, w // 2])
+    far = touched.abs().amax(0).tolist() if len(touched) else [0, 0]
+    return tuple(math.inf if d >= n // 2 else d for d, n in zip(far, (h, w)))
+
+# %% ../../nbs/67_dataset.ipynb #67b0de07
+@dataclass(frozen=True)
+class MotionBudget:
+    "How far pictures move from frame to frame, and how far a body sees."
+    shifts: torch.Tensor  # n 2: tokens down and right, without the unclear ones
+    reach: tuple          # tokens, of rows and columns
+
+    @property
+    def beyond(self) -> float:
+        "Share of the moves that are longer than the reach; NaN where there are none."
+        return float((self.shifts.abs() > torch.tensor(self.reach)).any(-1).float().mean())
+
+@torch.no_grad()
+def motion_budget(
+    frames: torch.Tensor,  # b t 3 h w: consecutive ones, of different moments
+    dynamics: nn.Module    # over codes
+) -> MotionBudget:
+    "Shifts of the whole picture, in tokens of the dynamics' grid, beside its reach."
+    size = torch.tensor(frames.shape[-2:])/torch.tensor(dynamics.grid)
+    shifts = picture_shifts(frames).flatten(0, 1).cpu()/size
+    return MotionBudget(shifts[~shifts.isnan().any(-1)], one_step_reach(dynamics))
+
+# %% ../../nbs/67_dataset.ipynb #67b0de08
+BEYOND = .05  # of the moves
+PAIRS = 20    # clear ones; fewer prove nothing
+
+def _draw_budget(budget):
+    "A Figure: moves in tokens, and the reach as a frame."
+    figure, axes = small_figure(2.6, 2.2)
+    down, right = budget.shifts.T
+    axes.plot(right, down, "o", ms=3, alpha=.4, color="#3366aa")
+    rows, columns = budget.reach
+    for side in (-1, 1):
+        axes.axvline(side*columns, color="#b3261e", lw=.8)
+        axes.axhline(side*rows, color="#b3261e", lw=.8)
+    axes.set(xlabel="tokens to the right", ylabel="tokens down")
+    return figure
+
+# %% ../../nbs/67_dataset.ipynb #67b0de09
+@check("static", "pictures that move farther from frame to frame than the body sees",
+       "ground truth",
+       causes=["few layers of 3x3 convolutions on a fine grid",
+               "a low frame rate: each step is a long way"],
+       remedy="More layers, larger kernels, coarser tokens, attention over the picture, or more "
+              "frames a second.")
+def check_motion_budget(budget: MotionBudget) -> Finding:
+    "Moves of the whole picture that are longer than the body's reach in one step: at most .05."
+    n = len(budget.shifts)
+    if n < PAIRS:
+        return skip(f"the whole picture's motion is clear in {n} pairs of frames alone", n=n)
+    tokens = budget.shifts.abs().amax(-1).quantile(.95)
+    sees = " x ".join("all" if math.isinf(d) else str(d) for d in budget.reach)
+    says = (f"In one step the picture moves by up to {float(tokens):.1f} tokens (95 % of the "
+            f"moves); the body sees {sees} tokens around a place.")
+    grade = graded(budget.beyond, at_most=BEYOND, otherwise="warn")
+    picture = _draw_budget(budget) if all(map(math.isfinite, budget.reach)) else None
+    return found(grade, says, unit="of the moves", n=n, picture=picture)
 
 # %% ../../nbs/67_dataset.ipynb #7df9f409
 class _Notes(Schema, forbid_unknown_fields=False):

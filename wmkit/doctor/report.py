@@ -197,7 +197,7 @@ def _codebooks(dynamics, tokenizer, codes):
 # %% ../../nbs/69_report.ipynb #40d04e92
 def _of_codes(dynamics, tokenizer, codes, frames) -> dict:
     "What the static checks need of a tokenizer, its codes and the frames they were made of."
-    given = dict(ids=None, sizes=None, stored_codes=None)
+    given = dict(ids=None, sizes=None, stored_codes=None, budget=None)
     if codes is None:
         return given
     clip, seen = _draw_codes(codes, frames, tokenizer)
@@ -208,6 +208,7 @@ def _of_codes(dynamics, tokenizer, codes, frames) -> dict:
     if seen is not None and tokenizer is not None:
         books = _codebooks(dynamics, tokenizer, codes)
         given["frames"] = seen
+        given["budget"] = Later(lambda: data_doctor.motion_budget(seen, dynamics))
         given["stored_codes"] = Later(lambda: formulas.StoredCodes(
             clip.data, tokenizer.encode(seen).cpu(), books))
     return given
