@@ -270,6 +270,26 @@ def own_past(self: TokenDynamics, codes: torch.Tensor, actions: torch.Tensor, kn
         state = self.keep(state, clip[-1], *ahead)
     return torch.stack([*clip, codes[:, -1]], 1)
 
+# %% ../../nbs/30_tokens.ipynb #51b555e9
+@patch
+@torch.no_grad()
+def start_from(self: TokenDynamics,
+    codebook: torch.Tensor,     # codes d: of the tokenizer
+    generator: torch.Generator  # on the CPU
+) -> None:
+    "Begin every embedding of codes, and the head's last layer `out`, with the codebook."
+    if len(codebook) != self.codes:
+        raise ValueError(f"a codebook of {len(codebook)}; this dynamics was built for {self.codes}")
+    vectors, width = codebook.detach().float().cpu(), self.embed.embedding_dim
+    vectors = (vectors - vectors.mean(0))/vectors.std().clamp_min(1e-8)
+    turn = nn.init.orthogonal_(torch.empty(vectors.shape[1], width), generator=generator)
+    rows = vectors@turn*max(1., width/vectors.shape[1])**.5  # of standard deviation about 1
+    for table in (m for m in self.modules() if isinstance(m, nn.Embedding)):
+        own = torch.randn(rows.shape, generator=generator)
+        table.weight[:self.codes] = (rows + .2*own).to(table.weight.device)
+    own = torch.randn(rows.shape, generator=generator)
+    self.head.out.weight.copy_(.02*rows + .005*own)
+
 # %% ../../nbs/30_tokens.ipynb #6324b9db
 def _example(dynamics, b=3, t=6):
     "(codes, actions, known) of clips."
