@@ -1633,6 +1633,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'wmkit/dynamics/tokens.py'),
                                        'wmkit.dynamics.tokens.TokenDynamics.set_up': ( 'tokens.html#tokendynamics.set_up',
                                                                                        'wmkit/dynamics/tokens.py'),
+                                       'wmkit.dynamics.tokens.TokenDynamics.start_from': ( 'tokens.html#tokendynamics.start_from',
+                                                                                           'wmkit/dynamics/tokens.py'),
                                        'wmkit.dynamics.tokens.TokenSampling': ('tokens.html#tokensampling', 'wmkit/dynamics/tokens.py'),
                                        'wmkit.dynamics.tokens.TokenSampling.__post_init__': ( 'tokens.html#tokensampling.__post_init__',
                                                                                               'wmkit/dynamics/tokens.py'),
