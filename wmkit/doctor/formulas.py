@@ -215,7 +215,7 @@ def _trial_logits(device):
 
 def _should_be(logits, temperature, top_k):
     "The probability of each code, reckoned without the sampler."
-    logits = logits.double().cpu()
+    logits = logits.cpu().double()  # not every device has float64
     if not temperature:
         return torch.nn.functional.one_hot(logits.argmax(), len(logits)).double()
     p = (logits/temperature).exp()

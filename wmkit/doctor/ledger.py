@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from torch import nn
 from .watch import Watch, at_rest
 from ..dynamics.tokens import TokenDynamics
-from ..findings import Finding, Grade, check, found, graded, skip, small_figure, worst
+from ..findings import (
+    Finding, Grade, Report, check, found, graded, skip, small_figure, worst)
 
 # %% ../../nbs/63_ledger.ipynb #38a0cddf
 class _Entry(NamedTuple):
@@ -97,7 +98,7 @@ def weigh_terms(
     "The ledger of these terms; no gradient of the model is touched."
     parameters = [p for p in model.parameters() if p.requires_grad]
     vectors = torch.stack([_gradient(term.weighted, parameters) for term in terms.values()])
-    dots = (vectors @ vectors.T).double().cpu()
+    dots = (vectors @ vectors.T).cpu().double()
     norms, whole = dots.diagonal().sqrt().tolist(), float(dots.sum().clamp_min(0).sqrt())
     first = [*terms].index(lead) if lead in terms else None
     entries = {}
@@ -171,7 +172,8 @@ def _drowning(ledger, name):
     if lead is None or name == ledger.lead or not lead.gradient:
         return None
     times = ledger.entries[name].gradient/lead.gradient
-    return ("warn", f"{name} has {times:.0f} times the gradient") if times > DROWNS else None
+    says = f"{name} has {times:.0f} times the gradient of {ledger.lead}"
+    return ("warn", says) if times > DROWNS else None
 
 def _says_ledger(ledger, ills, differs):
     each = ", ".join(f"{name} {ledger.share(name):.2g}" for name in ledger.entries)
@@ -266,6 +268,24 @@ def values(self: LedgerWatch, measured: Ledger) -> dict:
         row |= {f"gradient_{name}": entry.gradient, f"cosine_{name}": entry.cosine,
                 f"raw_{name}": entry.raw, f"weight_{name}": entry.weight}
     return {key: value for key, value in row.items() if math.isfinite(value)}
+
+def _of_row(row):
+    "The ledger of a look that was logged; NaN where the row has no number."
+    def read(what, name): return row.get(f"{what}_{name}", math.nan)
+    names, entries = [k.removeprefix("raw_") for k in row if k.startswith("raw_")], {}
+    for name in names:
+        raw, weight = read("raw", name), row.get(f"weight_{name}", 0.)
+        entries[name] = _Entry(raw, raw*weight, read("gradient", name), read("cosine", name),
+                               math.nan, True)
+    return Ledger(entries, "cross_entropy")
+
+@patch
+def report(self: LedgerWatch) -> Report:
+    "The last look, also that of a run that has ended before."
+    findings = self.findings
+    if not findings and self.rows:
+        findings = [check_loss_ledger(_of_row(self.rows[-1]))]
+    return Report(findings, self.name)
 
 @patch
 def draw(self: LedgerWatch) -> object:
@@ -424,7 +444,7 @@ def _reach(model, clip):
         found = torch.autograd.grad(_entropy(logits, clip.data[:, last:]), shown[0])[0]
     finally:
         handle.remove()
-    return found[:, 1:].double().square().sum((0, 2, 3, 4)).sqrt().flip(0).tolist()
+    return found[:, 1:].float().cpu().double().square().sum((0, 2, 3, 4)).sqrt().flip(0).tolist()
 
 # %% ../../nbs/63_ledger.ipynb #db015b7f
 def unroll_gradient(
