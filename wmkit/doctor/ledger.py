@@ -335,7 +335,7 @@ def gate_statistics(
     "{layer: {update, reset: `Gate`}} on real clips; empty for a body without gates."
     model, inputs = getattr(dynamics, "_orig_mod", dynamics), {}
     def keep(name):
-        def hook(module, args): inputs[name] = args[:2]
+        def hook(module, args): inputs[name] = [x.float() for x in args[:2]]  # from autocast
         return hook
     layers = _gated_layers(model)
     handles = [m.register_forward_pre_hook(keep(name)) for name, m in layers.items()]
