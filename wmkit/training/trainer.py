@@ -653,6 +653,8 @@ def rewind(self:State,
     t.run.truncate_metrics(own[0] if logged is None else logged)
 
 # %% ../../nbs/81_trainer.ipynb #d45b2cb9
+_MEANING = "tokenizer_hash", "codebook"  # what numbers mean to a model; it learns no other
+
 @patch
 def load(self:State, folder:Path) -> int:
     "Take over everything that `save` wrote; returns how many rows had been logged."
@@ -660,6 +662,9 @@ def load(self:State, folder:Path) -> int:
     state = load_state(file)
     check_schema(state, _Saved, file)
     require_stamp(state["stamp"], self.training.parts.stamp, f"checkpoint {folder}")
+    asked = self.training.checkpoints.card
+    same = {name: asked[name] for name in _MEANING if name in asked}
+    require_stamp(read_card(folder), same, f"checkpoint {folder}, by the tokenizer on its card,")
     try:
         self.take_over(state, folder)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as e:
