@@ -6,11 +6,13 @@ where they are what is tested.
 import ast
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import notebooks
 import pytest
@@ -29,12 +31,16 @@ from wmkit.doctor.report import doctor_checkpoint
 from wmkit.dynamics.conv import ConvDynamics
 from wmkit.dynamics.transformer import SIZES
 from wmkit.findings import Report
-from wmkit.objectives.schedules import Lengths
+from wmkit.objectives.schedules import Lengths, OwnSamples
 from wmkit.objectives.shortcut import NoiseSchedule
+from wmkit.objectives.token_losses import TokenTerms
 from wmkit.runs import Run, check_params, read_parameters
 from wmkit.tokenizers.conv import ConvTokenizer
+from wmkit.tokenizers.vq import VQTokenizer
 from wmkit.training.setups import DYNAMICS, TOKENIZERS
+from wmkit.training.tokens import TokenSetup
 from wmkit.training.trainer import Recipe
+from wmkit.worlds.load import open_world
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
@@ -44,6 +50,11 @@ TINY = dict(dataset="toy", tokenizer="coder/tokenizer", kind="transformer",
             lengths=dict(short=4, long=6, share=.3),
             recipe=dict(optimizer="muon", schedule="wsd"),
             steps=32, batch=8, evaluate_every=10, save_every=7, K=1, horizon=4, shown=10)
+TINY_TOKENS = dict(dataset="toy", tokenizer="codes/tokenizer", kind="maskgit",
+                   model=dict(width=8, condition=8, context=2, head_depth=1, heads=2),
+                   own=dict(longest=4, start=4, ramp=16, low=.2, high=.9, middle=16, steepness=4.),
+                   terms=dict(semantic=1.), lengths=dict(short=4, long=6, share=.3),
+                   steps=32, batch=4, evaluate_every=10, save_every=7, K=3, horizon=4, shown=10)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +72,8 @@ def house(tmp_path_factory):
     card = dict(dataset=store.name, metrics=dict(psnr=9.))
     save_model(root/"checkpoints/coder/tokenizer/step_000000", tokenizer, card)
     build_latents(store, tokenizer, root/f"data/toy_latents_{model_hash(tokenizer)}")
+    codes = VQTokenizer((64, 64), stride=16, codes=16, width=8).eval()
+    save_model(root/"checkpoints/codes/tokenizer/step_000000", codes, card)
     return root
 
 
@@ -94,6 +107,7 @@ RECORDS = dict(recipe=Recipe, schedule=NoiseSchedule)  # parameters that are a r
 HEAVY = {"thorough", "compile"}                        # choices that take minutes
 MACHINE = {"device"}                                   # what this machine may not have
 SMALL = dict(dataset="toy", tokenizer="coder/tokenizer", steps=4, batch=4, horizon=2, shown=4, K=1)
+SMALL_OF = dict(train_tokens=SMALL | dict(tokenizer="codes/tokenizer"))  # where it is another one
 
 
 def comments(notebook):
@@ -162,6 +176,9 @@ def test_choices_are_found():
     assert dict(thorough=True) in [params for params, heavy in found if heavy]
     schedules = {params["recipe"].get("schedule") for params in light if "recipe" in params}
     assert {"cosine", "wsd"} <= schedules
+    (first, _), *_ = rounds(NOTEBOOKS/"train_tokens.ipynb")
+    assert {"kind": "maskgit", "body": "transformer"}.items() <= first.items()
+    assert {"terms", "own", "lengths", "recipe"} <= set(first)
     kinds = [params.get("kind") for params, _ in rounds(NOTEBOOKS/"train_tokenizer.ipynb")]
     assert kinds[:2] == ["vq", "transformer"]
 
@@ -169,8 +186,9 @@ def test_choices_are_found():
 @pytest.mark.parametrize("notebook, params", [*cases()])
 def test_every_choice(by_hand, notebook, params):
     known = read_parameters(notebook)
-    fits = [n for n, value in SMALL.items() if type(value) is type(known.get(n))]
-    small = {name: SMALL[name] for name in fits if name != "dataset" or known[name]}
+    small = SMALL_OF.get(notebook.stem, SMALL)
+    fits = [n for n, value in small.items() if type(value) is type(known.get(n))]
+    small = {name: small[name] for name in fits if name != "dataset" or known[name]}
     run = by_hand(notebook, small | params)
     assert run.params == known | small | params  # none is lost, and none is added
     assert run.result() and (run.folder/"report.html").exists()
@@ -212,9 +230,10 @@ def ended(process, code=0):
     return said
 
 
-def begun(house, launch, name, rows, **params):
+def begun(house, launch, name, rows, notebook="train_dynamics", **params):
     "(process, run) of a training that has logged so many rows."
-    process = launch("run", NOTEBOOKS/"train_dynamics.ipynb", "--name", name, **TINY | params)
+    tiny = TINY_TOKENS if notebook == "train_tokens" else TINY
+    process = launch("run", NOTEBOOKS/f"{notebook}.ipynb", "--name", name, **tiny | params)
     run = Run(house/"outputs"/name)
     file = run.folder/("metrics.jsonl" if rows else "kernel.pid")
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= rows,
@@ -265,6 +284,41 @@ def test_killed_stopped_and_resumed_bit_for_bit(house, launch, by_hand):
     assert set(expected) <= {f.check for f in report}
     assert "The card promises 9.0 dB" in report["codec_roundtrip"].message
     assert not [f for f in report if "raised" in f.message or "Not measured" in f.message], report
+
+
+@pytest.mark.slow
+def test_a_token_world_is_killed_resumed_opened_and_sent(house, launch, by_hand, capsys):
+    process, run = begun(house, launch, "tokens", 9, "train_tokens")
+    os.killpg(int((run.folder/"kernel.pid").read_text()), signal.SIGKILL)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not run.active, "papermill to see that its kernel is gone")
+    assert 7 < len(run.metrics()) < TINY_TOKENS["steps"]
+
+    ended(launch("run", "--resume", "tokens"))
+    whole = by_hand(NOTEBOOKS/"train_tokens.ipynb", TINY_TOKENS)  # never interrupted
+    def rows(run): return [row for row in run.metrics() if "loss" in row and "watch" not in row]
+    assert rows(run) == rows(whole) and len(rows(run)) == TINY_TOKENS["steps"]
+    assert weights(run.checkpoints) == weights(whole.checkpoints)
+    assert max(row["own_share"] for row in rows(run)) > 0
+    assert run.status == "done" and run.result()["K"] == 3
+
+    ended(launch("run", NOTEBOOKS/"evaluate.ipynb", "--name", "judged", checkpoint="tokens",
+                 horizon=2, shown=4))
+    assert set(Run(house/"outputs/judged").result()["by_K"]) == {"1", "3"}
+    assert main(["export", "tokens", "sent"]) == 0
+    sent = open_world("sent", device="cpu")
+    card = sent.dynamics.card
+    assert (sent.K, card["codebook"]) == (3, sent.tokenizer.codebook_hash())
+    assert not [f for f in doctor_checkpoint("tokens") if "raised" in f.message]
+
+    # the tokenizer is trained on: what it calls a code is another picture from now on
+    torch.manual_seed(1)
+    other = VQTokenizer((64, 64), stride=16, codes=16, width=8).eval()
+    place = save_model(house/"checkpoints/codes/tokenizer/step_000001", other, {})
+    said = ended(launch("run", "--resume", "tokens"), 1)
+    shutil.rmtree(place)
+    assert card["codebook"] in said and other.codebook_hash() in said
 
 
 @pytest.mark.slow
@@ -376,6 +430,14 @@ def test_config_fits_its_notebook(config):
     params = check_params(notebook, read_yaml(config))
     if notebook.stem == "train_tokenizer":
         TOKENIZERS[params["kind"]](tuple(params["size"] or (144, 256)), **params["model"])
+    if notebook.stem == "train_tokens":
+        setup = TokenSetup.from_params(params)
+        with torch.device("meta"):
+            model = setup.maker(DOOM, SimpleNamespace(codes=1024, grid=(18, 32)))()
+        model.check_sampling(setup.sampling)
+        TokenTerms(**params["terms"]), OwnSamples(**params["own"])
+        lengths = Lengths(**dict(short=16) | params["lengths"])
+        Recipe(params["steps"], lr=params["lr"], lengths=lengths, **params["recipe"])
     if notebook.stem == "train_dynamics":
         kind = DYNAMICS[params["kind"]]
         given = dict(SIZES[params["scale"]] if params["scale"] else {}) | params["model"]
