@@ -213,14 +213,15 @@ class ConvGRUDynamics(TokenDynamics):
         context: int = 8,                 # frames that a world begins with
         width: int = 128, depth: int = 2, kernel: int = 3,  # of the ConvGRU
         condition: int = 128,             # width of the action's features
-        truncate: int = 0, recompute: bool = False  # see `ConvGRU`
+        truncate: int = 0, recompute: bool = False,  # see `ConvGRU`
+        inverse: int = 0                  # width of the module that reads actions back; 0: none
     ):
         super().__init__()
         sizes = dict(depth=depth, kernel=kernel, truncate=truncate, recompute=recompute)
         self.config = dict(space=space, codes=codes, grid=list(grid), context=context, width=width,
-                           condition=condition, **sizes)
+                           condition=condition, inverse=inverse, **sizes)
         check_width(width)
-        self.set_up(space, codes, grid, context, width, condition)
+        self.set_up(space, codes, grid, context, width, condition, inverse)
         self.body = ConvGRU(width, condition, **sizes)
         self.head = _FactorisedHead(width, codes)
 

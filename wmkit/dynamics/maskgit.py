@@ -104,13 +104,14 @@ class MaskGITDynamics(TokenDynamics):
         body: str = "convgru",            # or transformer
         width: int = 128, condition: int = 128,  # of the features; of the action's
         head_depth: int = 2, heads: int = 4,     # of the head: blocks; of its attention
-        more: dict | None = None          # of the body: see `ConvGRU`, and its own
+        more: dict | None = None,         # of the body: see `ConvGRU`, and its own
+        inverse: int = 0                  # width of the module that reads actions back; 0: none
     ):
         super().__init__()
         self.config = dict(space=space, codes=codes, grid=list(grid), context=context, body=body,
                            width=width, condition=condition, head_depth=head_depth, heads=heads,
-                           more=dict(more or {}))
+                           more=dict(more or {}), inverse=inverse)
         check_width(width)
-        self.set_up(space, codes, grid, context, width, condition)
+        self.set_up(space, codes, grid, context, width, condition, inverse)
         self.body = _make_body(body, width, condition, self.grid, self.config["more"])
         self.head = MaskGITHead(width, condition, codes, self.grid, head_depth, heads)

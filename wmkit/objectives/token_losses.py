@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Predicted', 'cross_entropy', 'semantic_loss', 'distance_loss', 'neighbourhood_loss', 'entropy_loss', 'sharpness_loss',
-           'marginal_loss', 'temporal_loss', 'draw_vectors', 'edge_loss', 'Term', 'TokenTerms', 'TokenLoss']
+           'marginal_loss', 'temporal_loss', 'edge_loss', 'inverse_loss', 'Term', 'TokenTerms', 'TokenLoss']
 
-# %% ../../nbs/41_token_losses.ipynb #632bf4be
+# %% ../../nbs/41_token_losses.ipynb #b4d5c033
 import hashlib, math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from ..checkpoints import require_stamp
-from ..dynamics.tokens import Own, TokenSampling
+from ..dynamics.tokens import Own, TokenSampling, draw_vectors
 from ..files import check_schema
 
 # %% ../../nbs/41_token_losses.ipynb #a889ab62
@@ -162,19 +162,6 @@ def temporal_loss(
     before = log[:, :-1].detach()
     return _mean((before.exp()*(before - log[:, 1:])).sum(-1), still)
 
-# %% ../../nbs/41_token_losses.ipynb #f56f053f
-def draw_vectors(
-    logits: torch.Tensor,       # ... codes
-    codebook: torch.Tensor,     # codes d
-    generator: torch.Generator,
-    temperature: float = 1.     # of the gradient's mixture; the draw is that of the logits
-) -> torch.Tensor:
-    "Vectors [... d] of drawn codes; the gradient is that of the soft mixture (Gumbel-softmax)."
-    uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
-    noisy = logits.float() - (-uniform.clamp(1e-9, 1 - 1e-7).log()).log()
-    soft = _products((noisy/temperature).softmax(-1), codebook)
-    return soft + (codebook.float()[noisy.argmax(-1)] - soft).detach()
-
 # %% ../../nbs/41_token_losses.ipynb #43986d48
 def _slopes(frames):
     "Sobel slopes a pixel, [n 6 h-2 w-2], of frames [... 3 h w]."
@@ -188,7 +175,19 @@ def edge_loss(
     "Mean absolute difference of the slopes, a pixel; inside the frame alone."
     return (_slopes(frames) - _slopes(truth)).abs().mean()
 
-# %% ../../nbs/41_token_losses.ipynb #4f062921
+# %% ../../nbs/41_token_losses.ipynb #4c8b5053
+def inverse_loss(
+    found: torch.Tensor, features: torch.Tensor,  # b t a: read; done, of `ActionInput`
+    known: torch.Tensor                           # b t
+) -> torch.Tensor:
+    "1 - R² of the features where the action is known: 1 for a reader that knows their mean."
+    known = known[..., None].to(features.dtype)
+    count = known.sum().clamp_min(1)
+    mean = (features*known).sum((0, 1))/count
+    error = ((found - features).square()*known).sum()
+    return error/((features - mean).square()*known).sum().clamp_min(1e-3*count)
+
+# %% ../../nbs/41_token_losses.ipynb #9f42d45b
 class Term(NamedTuple):
     "One term of a loss, scalars with their graph."
     raw: torch.Tensor
@@ -206,6 +205,7 @@ class TokenTerms:
     temporal: float = 0.      # nothing changes where the true code does not
     edges: float = 0.         # slopes of the decoded pictures
     perceptual: float = 0.    # looks of the decoded pictures
+    inverse: float = 0.       # the action, read back from two frames; of a dynamics with `inverse`
     entropy: float = 0.       # the seed's, and the next: they pull against each other
     sharpness: float = 0.
     decoded: int = 4          # frames of a batch that `edges` and `perceptual` look at
@@ -268,12 +268,12 @@ def _hide(
     count = (torch.cos(math.pi/2*rand(b, t, 1))*h*w).ceil().clamp(1, h*w)
     return (rand(b, t, h*w).argsort(-1).argsort(-1) < count).view(b, t, h, w)
 
-# %% ../../nbs/41_token_losses.ipynb #63e8e48c
+# %% ../../nbs/41_token_losses.ipynb #0ee058cf
 class _Seen:
     "One pass of a model over a clip: what the terms look at."
-    def __init__(self, loss, logits, truth, where, generator):
+    def __init__(self, loss, logits, truth, where, generator, read=()):
         self.predicted, self.truth, self.where = Predicted(logits), truth, where
-        self.loss, self.generator = loss, generator
+        self.loss, self.generator, self.read = loss, generator, read
 
     @property
     def pair(self): return self.predicted, self.truth
@@ -292,7 +292,7 @@ class _Seen:
         both = loss.decode(torch.cat([vectors, true])[:, None]).float().clamp(-1, 1)
         return both[:len(some)], both[len(some):].detach()
 
-# %% ../../nbs/41_token_losses.ipynb #685f8352
+# %% ../../nbs/41_token_losses.ipynb #326553c9
 _TERMS = dict(
     cross_entropy=lambda s: cross_entropy(*s.pair, s.loss.weights.smoothing, s.where),
     semantic=lambda s: semantic_loss(*s.pair, s.loss.codebook, s.where),
@@ -302,6 +302,7 @@ _TERMS = dict(
     temporal=lambda s: temporal_loss(*s.pair, s.where),
     edges=lambda s: edge_loss(*s.pictures),
     perceptual=lambda s: s.loss.distance(*s.pictures).mean(),
+    inverse=lambda s: sum(s.read),
     entropy=lambda s: entropy_loss(s.predicted, where=s.where),
     sharpness=lambda s: sharpness_loss(s.predicted, s.where))
 
@@ -340,7 +341,7 @@ def _hash(codebook):
     head = f"{list(vectors.shape)}".encode()
     return hashlib.sha256(head + vectors.numpy().tobytes()).hexdigest()[:16]
 
-# %% ../../nbs/41_token_losses.ipynb #47830913
+# %% ../../nbs/41_token_losses.ipynb #f3a33f4a
 @patch
 def _past(self: TokenLoss, clip, generator, steps_done):
     "(`Own` frames of this step or None, what to log of them)."
@@ -357,21 +358,32 @@ def _past(self: TokenLoss, clip, generator, steps_done):
 def _see(self: TokenLoss, model, clip, generator, steps_done):
     "(what the terms look at, what to log of own samples); the first frame has no past."
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    _check_clip(inner, clip, self.codebook)
+    self._check(inner, clip)
     own, logged = self._past(clip, generator, steps_done)
     truth, where, shown = clip.data[:, 1:], None, None
     if inner.joint:
         where = _hide(truth.shape, generator)
         shown = torch.where(where, inner.codes, truth)
-    logits = model(clip.data, clip.actions, clip.known, shown=shown, first=1, own=own)
-    return _Seen(self, logits, truth, where, generator), logged
+    given = dict(shown=shown, first=1, own=own)
+    if not self.weights.inverse:
+        logits = model(clip.data, clip.actions, clip.known, **given)
+        return _Seen(self, logits, truth, where, generator), logged
+    logits, found = model(clip.data, clip.actions, clip.known, **given, read=generator)
+    done, known = inner.actions(clip.actions, clip.known)[:, 1:, :-1], clip.known[:, 1:]
+    read = [inverse_loss(x, done, known) for x in found]
+    logged |= dict(zip(("inverse_true", "inverse_drawn"), (x.detach() for x in read)))
+    return _Seen(self, logits, truth, where, generator, read), logged
 
-def _check_clip(model, clip, codebook):
+@patch
+def _check(self: TokenLoss, model, clip):
     if clip.data.shape[1] < 2:
         raise ValueError("clips of 1 frame: expected a past and a frame to predict")
-    if codebook is not None and len(codebook) != model.codes:
-        raise ValueError(f"a codebook of {len(codebook)} codes, and a dynamics over {model.codes}: "
-                         "give the codebook of the tokenizer that made the codes")
+    if self.codebook is not None and len(self.codebook) != model.codes:
+        raise ValueError(f"a codebook of {len(self.codebook)} codes, and a dynamics over "
+                         f"{model.codes}: give that of the tokenizer that made the codes")
+    if self.weights.inverse and model.inverse is None:
+        raise ValueError(f"inverse = {self.weights.inverse} needs a dynamics that reads actions "
+                         "back: make it with inverse=32 (a width)")
 
 # %% ../../nbs/41_token_losses.ipynb #0e8689f4
 @torch.no_grad()
