@@ -119,7 +119,8 @@ def check_loss_by_noise(denoise: Denoise) -> Finding:
        causes=["the model denoises but does not predict: the target frame was rarely at pure noise "
                "in training (see loss_by_noise)", "the target is the input frame (off by one)",
                "not trained long enough"],
-       remedy="Look at the loss at pure noise; give more training frames pure noise.")
+       remedy="Look at the loss at pure noise; give more training frames pure noise. Of codes: a "
+              "draw errs more than a mean; look at sampler_sweep and train on.")
 def check_skill_copy(summary: Summary) -> Finding:
     "Skill at horizon 1 is above 0, by a hundredth at least."
     skill, interval = summary.skill_copy, summary.skill_copy_interval
@@ -201,7 +202,8 @@ def _says_look(look):
                "exposure_gap and sweep)", "trained too short", "its past is too short to hold the "
                "scene", "the sampler is wrong (see gaussian_sampler)"],
        remedy="Train with noise on the past and sample with the same (sweep says which); train on "
-              "longer clips; look at sharpness, motion and collapse for the way in which it goes.")
+              "longer clips; look at sharpness, motion and collapse for the way in which it goes. Of "
+              "codes: train on own samples (see tf_ar_gap).")
 def check_horizon(
     summary: Summary,
     perceptual: PerceptualDistance | None = None,
@@ -281,8 +283,8 @@ _MOVES = _Words("Motion", "The dream freezes.", "The dream boils: more changes t
                "that is a mean", "context noise at sampling above what is needed",
                "a sampler that is not Euler: a larger K makes it softer, or harder (see "
                "gaussian_sampler)"],
-       remedy="Look at the film; try a larger K and another context noise (sweep) and read "
-              "sharpness beside PSNR; train on.")
+       remedy="Look at the film; try a larger K and another context noise (sweep; of codes "
+              "sampler_sweep) and read sharpness beside PSNR; train on.")
 def check_sharpness(sharpness: Sharpness) -> Finding:
     "Detail over that of real frames through the tokenizer, between .7 and 1.5."
     real = sharpness.ceiling or sharpness.real
@@ -427,7 +429,7 @@ def _draw_cost(exposure, psnr):
                "context noise at sampling below what its own errors are (see sweep)",
                "clips in training are shorter than the dream"],
        remedy="Train with noise on the past and give the model its level; sample with the context "
-              "noise that sweep names; train on longer clips.")
+              "noise that sweep names; train on longer clips. Of codes: train on own samples.")
 def check_exposure_gap(
     exposure: Exposure,
     summary: Summary | None = None,  # for the copy and the foreign frame
@@ -565,8 +567,8 @@ def check_sweep(
                "the world has learnt that it always moves: hardly any rest in the data (see "
                "action_statistics)", "below: it freezes where real play still has motion of its "
                "own"],
-       remedy="Look at a dream without input; lower the context noise (sweep); record or keep "
-              "stretches of rest.")
+       remedy="Look at a dream without input; lower the context noise (sweep), of codes see "
+              "noop_churn; record or keep stretches of rest.")
 def check_noop_stability(
     noop: Noop,
     least: int = 8  # real clips without input

@@ -17,6 +17,8 @@ from .world import draws_codes
 
 # %% ../../nbs/52_evaluate.ipynb #c6be644a
 USUAL = ("gap_by_action", "inverse", "speed")  # beside the summary
+_OF_CODES = ("code_curve", "code_churn", "code_marginal", "dream_consistency", "factorisation",
+             "absorbing_states")  # and of a world of codes
 
 def evaluate(
     world: object,
@@ -30,7 +32,8 @@ def evaluate(
     moving = moving_windows(train, test, world.context, horizon)
     more = dict(seed=seed, moving=moving) | more
     evaluation = Evaluation(world, train, test, moving.windows, horizon, **more)
-    found = take(evaluation, tuple(MEASURES) if thorough else USUAL)
+    usual = USUAL + _OF_CODES*draws_codes(world)
+    found = take(evaluation, tuple(MEASURES) if thorough else usual)
     stopped = evaluation.stop is not None and bool(evaluation.stop())
     return _settings(world, horizon, seed) | found.to_dict() | dict(stopped=stopped)
 
@@ -83,8 +86,6 @@ class Measured:
 
 # %% ../../nbs/52_evaluate.ipynb #6b654a9d
 _QUICK = ("gap_by_action", "sharpness", "motion", "denoise", "lags")
-_OF_CODES = ("code_curve", "code_churn", "code_marginal", "dream_consistency", "factorisation",
-             "absorbing_states")
 
 def quick_measures(codes: bool) -> tuple:
     "Names of the cheaper measures of a world, of codes or not, beside the summary."

@@ -56,7 +56,6 @@ class Evaluation:
     seconds: float = 30.   # of computing for the inverse dynamics, at most
     kept: dict = field(default_factory=dict)  # what worlds of one tokenizer share
     stop: Callable | None = None  # () -> bool: does somebody ask to stop?
-
     @cached_property
     def errors(self) -> RolloutErrors:
         "Of the rollouts of all windows."
@@ -76,7 +75,8 @@ class Evaluation:
     @cached_property
     def codes(self) -> CodeFilm:
         "Of `some` windows of a world over codes."
-        return code_film(self.world, self.test, self.some, self.horizon, self.seed)
+        asked = self.some, self.horizon, self.seed
+        return code_film(self.world, self.test, *asked, before=self.go_on)
     @cached_property
     def network(self) -> Perceptual:
         return Perceptual().to(self.world.device)

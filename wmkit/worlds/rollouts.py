@@ -193,11 +193,14 @@ def dream_codes(
 # %% ../../nbs/52_rollouts.ipynb #52c0da03
 def code_film(
     world: object, clips: Clips, windows: list,
-    horizon: int, seed: int = 0, batch: int = 32
+    horizon: int, seed: int = 0, batch: int = 32,
+    before: Callable | None = None  # called before each batch; it may raise, to stop
 ) -> CodeFilm:
     "Truth and dream of these windows, on the CPU."
     k, parts, bar = world.context, [], Progress(len(windows), "codes", "window")
     for some in batches(world, clips, windows, k + horizon, batch):
+        if before is not None:
+            before()
         truth = world.tokenizer.encode(some.frames)
         dream = dream_codes(world, truth[:, :k], some.actions, some.known[:, :k], seed + some.first)
         dream = torch.cat([truth[:, k - 1:k], dream], 1)

@@ -227,7 +227,7 @@ def measure_code_churn(
     "How many codes flip in dreams, and in the same moments of real play."
     _need_codes(e)
     windows, horizon, resting = _rest_or_all(e, horizons, least)
-    film = code_film(e.world, e.test, windows, horizon, e.seed)
+    film = code_film(e.world, e.test, windows, horizon, e.seed, before=e.go_on)
     dream, real = (code_churn(codes).mean(1) for codes in (film.dream, film.truth))
     floor = .1/film.truth[0, 0].numel()
     ratio, interval = _ratio(dream, real, [episode for episode, _ in windows], floor)
@@ -432,10 +432,10 @@ def measure_absorbing_states(e: Evaluation, length: int = 48, most: int = 24) ->
         raise NotMeasured(f"the held-out episodes leave {length} frames to dream; 8 are needed")
     windows = e.test.windows(k + length)
     windows = windows[::math.ceil(len(windows)/most)]
-    film, size = code_film(e.world, e.test, windows, length, e.seed, 8), e.world.tokenizer.codes
+    film = code_film(e.world, e.test, windows, length, e.seed, 8, e.go_on)
     def shares(codes):  # n t codes
-        counts = _counts(codes[:, 1:].flatten(0, 1), size).unflatten(0, (len(codes), -1))
-        return counts/counts.sum(-1, keepdim=True)
+        counts = _counts(codes[:, 1:].flatten(0, 1), e.world.tokenizer.codes)
+        return (counts/counts.sum(-1, keepdim=True)).unflatten(0, (len(codes), -1))
     dream, true = shares(film.dream), shares(film.truth)
     tops = [x.amax(-1) for x in (dream, true)]
     ends, by_right = (top[:, -1] > limit for top in tops)
@@ -537,7 +537,7 @@ def _unique(codes):
 @torch.no_grad()
 def _look_of(e, world, windows, horizon):
     "(distance, churn, consistency, unique) of dreams of these windows, and of the true codes."
-    film = code_film(world, e.test, windows, horizon, e.seed)
+    film = code_film(world, e.test, windows, horizon, e.seed, before=e.go_on)
     clip = e.test.get([(episode, start + world.context + horizon - 1)
                        for episode, start in windows], 1)
     shown, far = world.tokenizer.decode(film.dream[:, -1:].to(world.device)), []
