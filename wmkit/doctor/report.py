@@ -487,7 +487,8 @@ def _of_films(dataset) -> dict:
     "What the checks of pictures need; a bounded number of them is decoded."
     stretches = data_doctor.spread_stretches(dataset)
     film = data_doctor.read_stretches(dataset, stretches, "look at")
-    return dict(leaks=Later(lambda: data_doctor.find_leaks(dataset)),
+    return dict(contexts=Later(lambda: data_doctor.split_contexts(dataset, stretches, film)),
+                leaks=Later(lambda: data_doctor.find_leaks(dataset)),
                 scenes=Later(lambda: data_doctor.scene_cuts(stretches, film)),
                 pace=Later(lambda: data_doctor.frame_pace(dataset, stretches, film)))
 
@@ -502,7 +503,7 @@ def doctor_dataset(
         given["imported"] = Later(lambda: read_json(own_file(dataset.root, name), dict[str, Any]))
     report = Report(_judged(given), f"data {dataset.root.name}")
     if report["episodes"].verdict != "ok":
-        names = ("used", "scan", "alignment", "leaks", "scenes", "pace")
+        names = ("used", "scan", "alignment", "leaks", "scenes", "pace", "contexts")
         why = dict.fromkeys(names, "the files do not fit together")
         return report + _judged(dict.fromkeys(names), missing=why)
     actions, missing = _of_actions(dataset)
