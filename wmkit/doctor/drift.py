@@ -202,8 +202,8 @@ def _says_look(look):
                "exposure_gap and sweep)", "trained too short", "its past is too short to hold the "
                "scene", "the sampler is wrong (see gaussian_sampler)"],
        remedy="Train with noise on the past and sample with the same (sweep says which); train on "
-              "longer clips; look at sharpness, motion and collapse for the way in which it goes. Of "
-              "codes: train on own samples (see tf_ar_gap).")
+              "longer clips; look at sharpness, motion and collapse for the way in which it goes. "
+              "Of codes: train on own samples (see tf_ar_gap).")
 def check_horizon(
     summary: Summary,
     perceptual: PerceptualDistance | None = None,
