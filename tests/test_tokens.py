@@ -2,13 +2,16 @@
 import multiprocessing
 import shutil
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from notebooks import SETTINGS
 from test_trainer import curve, losses, new_run, one_thread, wait_for_rows  # noqa: F401
+from writers import gamefactory, play
 
 from wmkit.checkpoints import latest, model_hash, save_model
+from wmkit.cli import main
 from wmkit.data.actions import DOOM
 from wmkit.data.clips import Clip
 from wmkit.data.episodes import toy_dataset
@@ -17,6 +20,7 @@ from wmkit.doctor.report import doctor_checkpoint
 from wmkit.dynamics.convgru import ConvGRUDynamics
 from wmkit.dynamics.maskgit import MaskGITDynamics
 from wmkit.dynamics.tokens import TokenSampling
+from wmkit.findings import Report
 from wmkit.files import read_json, write_json
 from wmkit.objectives.schedules import Lengths, OwnSamples
 from wmkit.objectives.token_losses import TokenLoss, TokenTerms
@@ -30,6 +34,7 @@ from wmkit.worlds.world import World
 
 # ---- killed and continued, with everything that changes over the steps
 
+ROOT = Path(__file__).resolve().parents[1]
 STEPS, CODES, GRID = 30, 12, (3, 4)
 SMALL = dict(width=8, condition=8, context=2)
 JOINT = SMALL | dict(head_depth=1, heads=2)
@@ -185,3 +190,40 @@ def test_a_checkpoint_of_another_codebook_in_its_place_is_refused(house, tmp_pat
     found = read_json(card, dict)
     write_json(card, {name: found[name] for name in found.keys() - {"tokenizer_hash"}})
     refused(lambda: open_world("world"), *books)
+
+
+# ---- seed 003's chain, from recordings of its data set's format to a report
+
+RECORDINGS = 4
+SMOKE_CODES = dict(size=[48, 64], model=dict(stride=8, codes=64, dim=16, width=32), perceptual=0.,
+                   steps=250, batch=16, warmup=50)
+SMOKE_WORLD = dict(model=dict(width=32, depth=3, context=8), lr=.002, steps=150, batch=4,
+                   own=dict(longest=18, ramp=40, low=.15, high=.95, middle=40, steepness=16.),
+                   evaluate_every=1000, horizon=8, shown=8, thorough=True)
+
+
+def run_config(notebook, name, **params):
+    "`wmkit run NOTEBOOK -f CONFIG` with some parameters in smoke size; its run."
+    given = [text for key, value in params.items() for text in ("-p", key, str(value))]
+    config = str(ROOT/f"configs/{notebook}_ochre.yaml")
+    assert main(["run", str(ROOT/f"nbs/runs/{notebook}.ipynb"), "-f", config, *given,
+                 "--name", name]) == 0
+    return Run(f"outputs/{name}")
+
+
+@pytest.mark.slow
+def test_the_seeds_chain_names_what_is_wrong_with_it(tmp_path, monkeypatch):
+    "Doom, written as GF-Minecraft; imported; codes; ConvGRU by the seed's recipe; its report."
+    (tmp_path/"settings.ini").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for seed in range(RECORDINGS):
+        gamefactory.write(tmp_path/"GF-Minecraft", play(frames=240, seed=seed),
+                          names=[f"seed_{seed}_part_1"], data=f"data_{seed}")
+    assert main(["import", "gamefactory", "GF-Minecraft", "data/gf", "--test", ".25",
+                 "--workers", "0"]) == 0
+    run_config("train_tokenizer", "ochre_codes", **SMOKE_CODES)
+    run = run_config("train_tokens", "ochre", **SMOKE_WORLD)
+    assert run.status == "done" and (run.folder/"report.html").exists()
+    found = {finding.check: finding for finding in Report.load(run.folder)}
+    print(Report.load(run.folder))
