@@ -269,6 +269,7 @@ def values(self: LedgerWatch, measured: Ledger) -> dict:
                 f"raw_{name}": entry.raw, f"weight_{name}": entry.weight}
     return {key: value for key, value in row.items() if math.isfinite(value)}
 
+# %% ../../nbs/63_ledger.ipynb #9a2f6fdf
 def _of_row(row):
     "The ledger of a look that was logged; NaN where the row has no number."
     def read(what, name): return row.get(f"{what}_{name}", math.nan)
@@ -287,6 +288,7 @@ def report(self: LedgerWatch) -> Report:
         findings = [check_loss_ledger(_of_row(self.rows[-1]))]
     return Report(findings, self.name)
 
+# %% ../../nbs/63_ledger.ipynb #3b5d7f98
 @patch
 def draw(self: LedgerWatch) -> object:
     "A Figure: gradient norms and cosines of the terms over the steps."
