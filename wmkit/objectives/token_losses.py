@@ -187,12 +187,13 @@ def inverse_loss(
     error = ((found - features).square()*known).sum()
     return error/((features - mean).square()*known).sum().clamp_min(1e-3*count)
 
-# %% ../../nbs/41_token_losses.ipynb #9f42d45b
+# %% ../../nbs/41_token_losses.ipynb #70731114
 class Term(NamedTuple):
     "One term of a loss, scalars with their graph."
     raw: torch.Tensor
     weighted: torch.Tensor   # what it adds to the loss
 
+# %% ../../nbs/41_token_losses.ipynb #9f42d45b
 @dataclass(frozen=True)
 class TokenTerms:
     "Weights of the terms of a `TokenLoss`; 0: not even computed."
@@ -341,7 +342,7 @@ def _hash(codebook):
     head = f"{list(vectors.shape)}".encode()
     return hashlib.sha256(head + vectors.numpy().tobytes()).hexdigest()[:16]
 
-# %% ../../nbs/41_token_losses.ipynb #f3a33f4a
+# %% ../../nbs/41_token_losses.ipynb #aca2d9f5
 @patch
 def _past(self: TokenLoss, clip, generator, steps_done):
     "(`Own` frames of this step or None, what to log of them)."
@@ -354,6 +355,7 @@ def _past(self: TokenLoss, clip, generator, steps_done):
     logged, first = self.own.realised(where), self.own.first(t, steps_done)
     return (Own(where, self.sampling, generator, first) if first < t - 1 else None), logged
 
+# %% ../../nbs/41_token_losses.ipynb #f3a33f4a
 @patch
 def _see(self: TokenLoss, model, clip, generator, steps_done):
     "(what the terms look at, what to log of own samples); the first frame has no past."
