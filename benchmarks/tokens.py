@@ -307,7 +307,7 @@ def make(kind, space, tokenizer):
     "A fresh dynamics over these codes, which begins with what the codebook says of them."
     model = KINDS[kind](space.to_dict(), tokenizer.codes, tokenizer.grid, CONTEXT)
     if kind != "peer":
-        model.start_from(tokenizer.codebook)
+        model.start_from(tokenizer.codebook, torch.Generator().manual_seed(0))
     return model
 
 
