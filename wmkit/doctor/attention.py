@@ -7,13 +7,13 @@ __all__ = ['effective_rank', 'fresh_copy', 'layer_ratios', 'input_dependence', '
            'examine_attention', 'AttentionWatch']
 
 # %% ../../nbs/62_attention.ipynb #0e3aa6d7
-import math, sys
-from contextlib import contextmanager, nullcontext
+import math
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Callable, Iterator
 import torch
 from ..core import rng_state, set_rng_state
-from .watch import Watch, at_rest
+from .watch import Watch, at_rest, uncompiled
 from ..findings import Finding, Grade, check, examine, found, graded, ok_if, small_figure
 
 # %% ../../nbs/62_attention.ipynb #b1390faf
@@ -119,12 +119,6 @@ def _recorder(seen: list):
             seen.append(replace(statistics, rank=effective_rank(output)))
     return record
 
-# %% ../../nbs/62_attention.ipynb #c3273e45
-def _uncompiled():
-    "Run compiled code as plain Python in the block; torch's compiler is not imported for that."
-    compiling = "torch._dynamo" in sys.modules   # else nothing can be compiled
-    return torch.compiler.set_stance("force_eager") if compiling else nullcontext()
-
 # %% ../../nbs/62_attention.ipynb #8fdeb08c
 @contextmanager
 def record_attention(model: torch.nn.Module) -> Iterator[dict]:
@@ -136,7 +130,7 @@ def record_attention(model: torch.nn.Module) -> Iterator[dict]:
         for name, module in layers.items():
             record = _recorder(seen[name])
             hooks.append(module.register_forward_hook(record, with_kwargs=True))
-        with _uncompiled():
+        with uncompiled():
             yield seen
     finally:
         for hook in hooks:
