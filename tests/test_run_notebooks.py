@@ -40,7 +40,7 @@ from wmkit.tokenizers.vq import VQTokenizer
 from wmkit.training.setups import DYNAMICS, TOKENIZERS
 from wmkit.training.tokens import TokenSetup
 from wmkit.training.trainer import Recipe
-from wmkit.worlds.load import open_world
+from wmkit.worlds.load import open_model, open_world
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT/"nbs/runs"
@@ -295,6 +295,16 @@ def test_a_token_world_is_killed_resumed_opened_and_sent(house, launch, by_hand,
     wait_for(lambda: not run.active, "papermill to see that its kernel is gone")
     assert 7 < len(run.metrics()) < TINY_TOKENS["steps"]
 
+    # the tokenizer is trained on: what it calls a code is another picture from now on
+    torch.manual_seed(1)
+    other = VQTokenizer((64, 64), stride=16, codes=16, width=8).eval()
+    place = house/"checkpoints/codes/tokenizer/step_000001"
+    save_model(place, other, {})
+    said = ended(launch("run", "--resume", "tokens"), 1)
+    shutil.rmtree(place)
+    own = open_model(house/"checkpoints/codes/tokenizer").codebook_hash()
+    assert own in said and other.codebook_hash() in said
+
     ended(launch("run", "--resume", "tokens"))
     whole = by_hand(NOTEBOOKS/"train_tokens.ipynb", TINY_TOKENS)  # never interrupted
     def rows(run): return [row for row in run.metrics() if "loss" in row and "watch" not in row]
@@ -311,14 +321,6 @@ def test_a_token_world_is_killed_resumed_opened_and_sent(house, launch, by_hand,
     card = sent.dynamics.card
     assert (sent.K, card["codebook"]) == (3, sent.tokenizer.codebook_hash())
     assert not [f for f in doctor_checkpoint("tokens") if "raised" in f.message]
-
-    # the tokenizer is trained on: what it calls a code is another picture from now on
-    torch.manual_seed(1)
-    other = VQTokenizer((64, 64), stride=16, codes=16, width=8).eval()
-    place = save_model(house/"checkpoints/codes/tokenizer/step_000001", other, {})
-    said = ended(launch("run", "--resume", "tokens"), 1)
-    shutil.rmtree(place)
-    assert card["codebook"] in said and other.codebook_hash() in said
 
 
 @pytest.mark.slow
