@@ -246,8 +246,8 @@ class Peer(nn.Module):
         self.codes, self.actions = codes, SimpleNamespace(space=space)
         bins = [21 if channel.kind == "delta" else 1 for channel in space.channels]
         self.first = torch.tensor([0, *bins]).cumsum(0)
-        body = dict(dim=192, depth=4, block_size=math.prod(grid), heads=6, dim_head=32,
-                    dropout_attn=0., dropout_ff=0.)
+        body = dict(dim=128, depth=3, block_size=math.prod(grid), heads=4, dim_head=32,
+                    num_residual_streams=1, dropout_attn=0., dropout_ff=0.)
         stand_in = nn.Module()  # codes come from our tokenizer
         stand_in.max_codes = codes
         self.model = WorldModel(grid[0], 1, 3, int(self.first[-1]), tokenizer=stand_in,
